@@ -1,0 +1,202 @@
+// Builder: appends instructions to a Program. The level below the typed handles: kernels written by people
+// use kernel.hpp, passes and generators use this. It fills in types and checks nothing; verify.hpp does. A
+// value is its instruction's index. constexpr throughout; not thread-safe; the Program outlives it.
+//
+//   Program p{.name = "twice", .block = {64, 1, 1}};
+//   Builder b(p);
+//   u32 out = b.param(ParamKind::inout, Type::u32);
+//   u32 i = b.builtin(Builtin::local_x);
+//   b.store(out, i, b.binary(Op::add, b.load(out, i), b.load(out, i)));
+#pragma once
+
+#include <gpuio/kernel/ir.hpp>
+
+namespace gpuio::kernel {
+
+class Builder {
+ public:
+  constexpr explicit Builder(Program& program) : p_(&program) {}
+  constexpr Program& program() { return *p_; }
+
+  u32 line = 0;  // given to what is appended from now on
+
+  // Declarations; objects and vars are numbered in order.
+  constexpr u32 param(ParamKind kind, Type type, u64 count = 0) {
+    p_->params.push_back({kind, type, count});
+    return u32(p_->params.size() - 1);
+  }
+  constexpr u32 shared(Type type, u32 count) {
+    p_->shared.push_back({type, count});
+    return kShared | u32(p_->shared.size() - 1);
+  }
+  constexpr u32 var(Type type) {
+    p_->vars.push_back(type);
+    return u32(p_->vars.size() - 1);
+  }
+
+  constexpr u32 append(Inst i) {
+    i.line = line;
+    p_->insts.push_back(i);
+    return u32(p_->insts.size() - 1);
+  }
+  constexpr Type type(u32 value) const { return p_->insts[value].type; }
+  constexpr Type object_type(u32 object) const {
+    return object & kShared ? p_->shared[object & ~kShared].type : p_->params[object].type;
+  }
+
+  // Leaves.
+  constexpr u32 constant(Type t, u64 bits) { return append({.op = Op::constant, .type = t, .imm = bits}); }
+  constexpr u32 argument(u32 parameter) {
+    return append({.op = Op::argument, .type = p_->params[parameter].type, .a = parameter});
+  }
+  constexpr u32 builtin(Builtin what) {
+    return append({.op = Op::builtin, .type = Type::u32, .mode = u8(what)});
+  }
+  constexpr u32 length(u32 object) { return append({.op = Op::length, .type = Type::u64, .a = object}); }
+
+  // Arithmetic.
+  constexpr u32 unary(Op op, u32 a) {
+    const bool counts = op == Op::popcount || op == Op::count_leading_zeros;
+    return append({.op = op, .type = counts ? Type::u32 : type(a), .from = type(a), .a = a});
+  }
+  constexpr u32 binary(Op op, u32 a, u32 b) { return append({.op = op, .type = type(a), .a = a, .b = b}); }
+  constexpr u32 fma(u32 a, u32 b, u32 c) {
+    return append({.op = Op::fma, .type = type(a), .a = a, .b = b, .c = c});
+  }
+  constexpr u32 compare(Op op, u32 a, u32 b) {
+    return append({.op = op, .type = Type::boolean, .from = type(a), .a = a, .b = b});
+  }
+  constexpr u32 select(u32 condition, u32 a, u32 b) {
+    return append({.op = Op::select, .type = type(a), .a = condition, .b = a, .c = b});
+  }
+  constexpr u32 cast(Type to, u32 a) { return append({.op = Op::cast, .type = to, .from = type(a), .a = a}); }
+  constexpr u32 bitcast(Type to, u32 a) {
+    return append({.op = Op::bitcast, .type = to, .from = type(a), .a = a});
+  }
+  constexpr u32 extract(u32 vector, u32 element) {
+    return append({.op = Op::extract, .type = type(vector), .a = vector, .imm = element});
+  }
+  constexpr u32 compose(u32 a, u32 b) {
+    return append({.op = Op::compose, .type = type(a), .width = 2, .a = a, .b = b});
+  }
+  constexpr u32 compose(u32 a, u32 b, u32 c, u32 d) {
+    return append({.op = Op::compose, .type = type(a), .width = 4, .a = a, .b = b, .c = c, .d = d});
+  }
+
+  // Vars and memory.
+  constexpr u32 var_load(u32 var) { return append({.op = Op::var_load, .type = p_->vars[var], .a = var}); }
+  constexpr void var_store(u32 var, u32 v) {
+    append({.op = Op::var_store, .type = p_->vars[var], .a = var, .b = v});
+  }
+  constexpr u32 load(u32 object, u32 index, u8 width = 1) {
+    return append({.op = Op::load, .type = object_type(object), .width = width, .a = object, .b = index});
+  }
+  constexpr void store(u32 object, u32 index, u32 value) {
+    append({.op = Op::store,
+            .type = object_type(object),
+            .width = p_->insts[value].width,
+            .a = object,
+            .b = index,
+            .c = value});
+  }
+  constexpr u32 atomic_load(u32 object, u32 index, Order order, Scope scope) {
+    return append({.op = Op::atomic_load,
+                   .type = object_type(object),
+                   .order = order,
+                   .scope = scope,
+                   .a = object,
+                   .b = index});
+  }
+  constexpr void atomic_store(u32 object, u32 index, u32 value, Order order, Scope scope) {
+    append({.op = Op::atomic_store,
+            .type = object_type(object),
+            .order = order,
+            .scope = scope,
+            .a = object,
+            .b = index,
+            .c = value});
+  }
+  constexpr u32 atomic_rmw(Rmw what, u32 object, u32 index, u32 value, Order order, Scope scope) {
+    return append({.op = Op::atomic_rmw,
+                   .type = object_type(object),
+                   .mode = u8(what),
+                   .order = order,
+                   .scope = scope,
+                   .a = object,
+                   .b = index,
+                   .c = value});
+  }
+  constexpr u32 atomic_cas(u32 object, u32 index, u32 expected, u32 desired, Order order, Scope scope) {
+    return append({.op = Op::atomic_cas,
+                   .type = object_type(object),
+                   .order = order,
+                   .scope = scope,
+                   .a = object,
+                   .b = index,
+                   .c = expected,
+                   .d = desired});
+  }
+  constexpr void fence(Order order, Scope scope) {
+    append({.op = Op::fence, .order = order, .scope = scope});
+  }
+
+  // Workgroup and subgroup.
+  constexpr void barrier() { append({.op = Op::barrier, .scope = Scope::workgroup}); }
+  constexpr u32 barrier_any(u32 a) {
+    return append({.op = Op::barrier_any, .type = Type::boolean, .scope = Scope::workgroup, .a = a});
+  }
+  constexpr u32 shuffle(Shuffle how, u32 a, u32 lane) {
+    return append({.op = Op::subgroup_shuffle,
+                   .type = type(a),
+                   .mode = u8(how),
+                   .scope = Scope::subgroup,
+                   .a = a,
+                   .b = lane});
+  }
+  constexpr u32 vote(Vote how, u32 a) {
+    return append(
+        {.op = Op::subgroup_vote, .type = Type::boolean, .mode = u8(how), .scope = Scope::subgroup, .a = a});
+  }
+  constexpr u32 ballot(u32 a) {
+    return append({.op = Op::subgroup_ballot, .type = Type::u64, .scope = Scope::subgroup, .a = a});
+  }
+  constexpr u32 reduce(Rmw how, u32 a) {
+    return append(
+        {.op = Op::subgroup_reduce, .type = type(a), .mode = u8(how), .scope = Scope::subgroup, .a = a});
+  }
+  constexpr u32 elect() {
+    return append({.op = Op::subgroup_elect, .type = Type::boolean, .scope = Scope::subgroup});
+  }
+
+  // On-demand arrays.
+  constexpr u32 ondemand_load(u32 object, u32 index) {
+    return append({.op = Op::ondemand_load, .type = object_type(object), .a = object, .b = index});
+  }
+  constexpr u32 ondemand_status(u32 load) {
+    return append({.op = Op::ondemand_status, .type = Type::u32, .a = load});
+  }
+  constexpr void ondemand_prefetch(u32 object, u32 index) {
+    append({.op = Op::ondemand_prefetch, .type = object_type(object), .a = object, .b = index});
+  }
+  constexpr u32 lane_status() { return append({.op = Op::lane_status, .type = Type::u32}); }
+
+  // Control.
+  constexpr void if_(u32 condition) { append({.op = Op::if_, .a = condition}); }
+  constexpr void else_() { append({.op = Op::else_}); }
+  constexpr void end_if() { append({.op = Op::end_if}); }
+  constexpr u32 for_(u32 begin, u32 end, u32 step) {
+    return append({.op = Op::for_, .type = type(begin), .a = begin, .b = end, .c = step});
+  }
+  constexpr void end_for() { append({.op = Op::end_for}); }
+  constexpr void loop() { append({.op = Op::loop}); }
+  constexpr void continuing() { append({.op = Op::continuing}); }
+  constexpr void end_loop() { append({.op = Op::end_loop}); }
+  constexpr void break_() { append({.op = Op::break_}); }
+  constexpr void continue_() { append({.op = Op::continue_}); }
+  constexpr void return_() { append({.op = Op::return_}); }
+
+ private:
+  Program* p_;
+};
+
+}  // namespace gpuio::kernel

@@ -1,0 +1,344 @@
+// The intermediate representation of a kernel: one small typed list of instructions from which PTX, SPIR-V
+// and native CPU code are made, and which the interpreter runs as the oracle for all three.
+//
+// A kernel is a flat array of Inst. A value's id is the index of the instruction that made it; values are
+// assigned once. What changes over time lives in Vars (typed mutable locals, private to a lane, zero at
+// entry), in shared arrays (one copy a workgroup, undefined at entry) or in buffers. Control flow is
+// structured, by bracket instructions; there are no jumps and no phi. A value may be used only after its
+// definition and inside the region that defines it.
+//
+// Everything here is a literal type, usable in constant evaluation. Nothing allocates except Program.
+//
+// Semantics, the same on every device (the interpreter decides in doubt):
+//  - Integers wrap. Shift counts are taken modulo the width. x / 0 = all ones (unsigned) or -1 (signed),
+//    x % 0 = x; INT_MIN / -1 = INT_MIN, INT_MIN % -1 = 0. `shr` is arithmetic on signed types.
+//  - Floats are IEEE 754 with round-to-nearest-even and subnormals kept; no contraction: only `fma` fuses.
+//    min and max return the number when one operand is NaN; min(-0,+0) may be either. The bits of a NaN
+//    result are unspecified. add sub mul div fma sqrt are correctly rounded; exp2 log2 sin cos are within 4
+//    ulp or 2^-20 absolute for f32, on |x| <= 100 for sin and cos; f64 has no exp2 log2 sin cos.
+//  - cast float -> integer truncates, saturates, NaN gives 0. cast integer -> float and f64 -> f32 ->
+//  f16/bf16
+//    round to nearest even. integer -> narrower integer truncates; wider extends by the source's sign.
+//    anything
+//    -> boolean is `!= 0`; boolean -> anything gives 0 or 1.
+//  - boolean, u8 i8 u16 i16 f16 bf16 are for memory, casts and select only: arithmetic is on u32 i32 u64 i64
+//  f32 f64
+//    (booleans also take bit_and, bit_or, bit_xor, bit_not, eq, ne).
+//  - Reading or writing past the end of a buffer or shared array is a mistake of the kernel: undefined on a
+//  GPU,
+//    an error with the line in the interpreter.
+//  - Plain loads and stores that race are undefined; atomics of every order and scope are not. A barrier
+//  orders shared
+//    memory and buffers among the lanes of the workgroup.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace gpuio::kernel {
+
+using u8 = std::uint8_t;
+using u16 = std::uint16_t;
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+using i8 = std::int8_t;
+using i16 = std::int16_t;
+using i32 = std::int32_t;
+using i64 = std::int64_t;
+using f32 = float;
+using f64 = double;
+
+// g++ 12 takes scoped enumerators for shadowing.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+enum class Type : u8 { none, boolean, u8, i8, u16, i16, f16, bf16, u32, i32, f32, u64, i64, f64 };
+#pragma GCC diagnostic pop
+
+enum class Op : u8 {
+  // Leaves.
+  constant,  // imm: the bits, zero-extended
+  argument,  // a: parameter (scalar); its value
+  builtin,   // mode: Builtin; u32
+  length,    // a: object; how many elements it has, u64
+  // Arithmetic: a, b (, c) of `type`, result `type`.
+  add,
+  sub,
+  mul,
+  div,
+  rem,  // integers
+  min,
+  max,
+  fma,  // floats: a * b + c, rounded once
+  neg,
+  abs,
+  bit_and,
+  bit_or,
+  bit_xor,
+  bit_not,
+  shl,                  // b: u32
+  shr,                  // b: u32
+  popcount,             // of `from`; u32
+  count_leading_zeros,  // of `from`; u32; of zero: the width
+  sqrt,
+  exp2,
+  log2,
+  sin,
+  cos,
+  floor,
+  // Comparison: a, b of type `from`, result boolean. Ordered: false if either is NaN, except ne.
+  eq,
+  ne,
+  lt,
+  le,
+  gt,
+  ge,
+  select,   // a: boolean; then b, else c
+  cast,     // a of `from` to `type`, by value
+  bitcast,  // a of `from` to `type` of equal size, by bits
+  // Vectors exist between a wide load or store and its elements only: width 2 or 4, at most 16 bytes.
+  extract,  // a: vector; imm: element
+  compose,  // a, b (, c, d): elements
+  // Vars.
+  var_load,   // a: var
+  var_store,  // a: var, b: value
+  // Memory. `a` is an object: parameter index, or kShared | index. Index b in elements, u32 or u64; for width
+  // w a
+  // multiple of w.
+  load,
+  store,  // c: value
+  // Atomics on u32 i32 u64 i64 (scope; order). Result: the value before.
+  atomic_load,
+  atomic_store,  // c: value; no result
+  atomic_rmw,    // mode: Rmw; c: operand
+  atomic_cas,    // c: expected, d: desired
+  fence,         // scope, order
+  // Workgroup. All lanes of the workgroup must arrive.
+  barrier,
+  barrier_any,  // a: boolean; barrier, then: did any lane say true? boolean
+  // Subgroup: among the lanes of the subgroup that execute it together.
+  subgroup_shuffle,  // mode: Shuffle; a: value (32 or 64 bits), b: u32 lane, mask or distance; from an
+                     // inactive or absent lane: own value
+  subgroup_vote,     // mode: Vote; a: boolean; boolean
+  subgroup_ballot,   // a: boolean; u64, bit = lane
+  subgroup_reduce,   // mode: Rmw (add min max bit_and bit_or bit_xor); a
+  subgroup_elect,    // boolean: true in the lowest active lane
+  // On-demand arrays: `a` is a parameter of kind on_demand, b: index, u32 or u64. Lowered to the above before
+  // emission.
+  ondemand_load,      // value, zero when it failed; a failure also sets the lane's sticky status
+  ondemand_status,    // a: the ondemand_load; u32: 0, or the failure as a positive code
+  ondemand_prefetch,  // a hint; never fails
+  lane_status,        // u32: the lane's sticky status, the first failure since entry
+  // Control.
+  if_,  // a: boolean
+  else_,
+  end_if,
+  for_,  // counter from a (inclusive) to b (exclusive) by constant c > 0, of `type` u32 i32 u64 i64; the
+         // value is the counter.
+         // Runs max(0, ceil((b - a) / c)) times even where a + n * c would wrap.
+  end_for,
+  loop,        // until break
+  continuing,  // at most once a loop, before end_loop: what continue still runs; no break, continue or return
+               // inside
+  end_loop,
+  break_,  // of the innermost loop or for
+  continue_,
+  return_,  // the lane ends
+};
+
+enum class Builtin : u8 {
+  local_x,
+  local_y,
+  local_z,  // lane in its workgroup
+  group_x,
+  group_y,
+  group_z,  // workgroup in the grid
+  groups_x,
+  groups_y,
+  groups_z,  // workgroups in the grid
+  subgroup_size,
+  subgroup_lane,
+  subgroup_index,  // index of the subgroup in the workgroup; lanes are consecutive local_x + ...
+  local_index,     // x + y * size_x + z * size_x * size_y
+};
+enum class Rmw : u8 { add, min, max, bit_and, bit_or, bit_xor, exchange };
+enum class Shuffle : u8 { lane, exclusive_or, up, down };
+enum class Vote : u8 { any, all };
+enum class Order : u8 { relaxed, acquire, release, acq_rel };
+enum class Scope : u8 { subgroup, workgroup, device, system };
+
+inline constexpr u32 kNone = 0xffffffff;    // no operand
+inline constexpr u32 kShared = 0x80000000;  // object id: shared array (id & ~kShared), else parameter
+
+struct Inst {
+  Op op = Op::constant;
+  Type type = Type::none;  // of the result, or of the value stored; counter of a for_
+  Type from = Type::none;  // operand type where it differs (compare, cast, bitcast, popcount,
+                           // count_leading_zeros, votes)
+  u8 width = 1;            // elements of a vector value
+  u8 mode = 0;             // Builtin, Rmw, Shuffle or Vote
+  Order order = Order::relaxed;
+  Scope scope = Scope::device;
+  u8 reserved = 0;
+  u32 a = kNone, b = kNone, c = kNone, d = kNone;
+  u64 imm = 0;
+  u32 line = 0;  // of the kernel's source, 0 when made by a pass
+  constexpr bool operator==(const Inst&) const = default;
+};
+
+// Arguments travel as one block: a slot of 16 bytes a parameter, in order. Buffer: address, then element
+// count, both u64. Scalar: the bits, zero-extended to u64, then 0.
+enum class ParamKind : u8 { scalar, in, out, inout, on_demand };
+struct Param {
+  ParamKind kind = ParamKind::scalar;
+  Type type = Type::none;  // of the scalar or of one element
+  u64 count = 0;           // elements, where the kernel declares them; 0: known at launch
+  constexpr bool operator==(const Param&) const = default;
+};
+inline constexpr u32 kArgumentSlot = 16;
+
+struct SharedArray {
+  Type type = Type::none;
+  u32 count = 0;
+  constexpr bool operator==(const SharedArray&) const = default;
+};
+
+// A kernel that somebody else owns: what every pass, emitter and device takes.
+struct View {
+  std::string_view name;
+  std::array<u32, 3> block{1, 1, 1};  // lanes of a workgroup
+  std::span<const Param> params;
+  std::span<const SharedArray> shared;
+  std::span<const Type> vars;
+  std::span<const Inst> insts;
+  constexpr u32 lanes() const { return block[0] * block[1] * block[2]; }
+};
+
+// A kernel that owns its parts: what tracing at run time and passes produce.
+struct Program {
+  std::string_view name;  // outlives the program: a literal, or text of the caller's
+  std::array<u32, 3> block{1, 1, 1};
+  std::vector<Param> params{};
+  std::vector<SharedArray> shared{};
+  std::vector<Type> vars{};
+  std::vector<Inst> insts{};
+  constexpr View view() const { return {name, block, params, shared, vars, insts}; }
+};
+
+constexpr u32 size_of(Type t) {
+  switch (t) {
+    case Type::none: return 0;
+    case Type::boolean:
+    case Type::u8:
+    case Type::i8: return 1;
+    case Type::u16:
+    case Type::i16:
+    case Type::f16:
+    case Type::bf16: return 2;
+    case Type::u32:
+    case Type::i32:
+    case Type::f32: return 4;
+    case Type::u64:
+    case Type::i64:
+    case Type::f64: return 8;
+  }
+  return 0;
+}
+constexpr bool is_float(Type t) {
+  return t == Type::f16 || t == Type::bf16 || t == Type::f32 || t == Type::f64;
+}
+constexpr bool is_signed(Type t) {
+  return t == Type::i8 || t == Type::i16 || t == Type::i32 || t == Type::i64;
+}
+constexpr bool is_integer(Type t) { return t != Type::none && t != Type::boolean && !is_float(t); }
+// Types that arithmetic takes.
+constexpr bool is_arithmetic(Type t) { return size_of(t) >= 4; }
+
+constexpr bool opens_region(Op op) { return op == Op::if_ || op == Op::for_ || op == Op::loop; }
+constexpr bool closes_region(Op op) { return op == Op::end_if || op == Op::end_for || op == Op::end_loop; }
+
+// Does this instruction make a value that others may name?
+constexpr bool has_result(Op op) {
+  switch (op) {
+    case Op::var_store:
+    case Op::store:
+    case Op::atomic_store:
+    case Op::fence:
+    case Op::barrier:
+    case Op::ondemand_prefetch:
+    case Op::if_:
+    case Op::else_:
+    case Op::end_if:
+    case Op::end_for:
+    case Op::loop:
+    case Op::continuing:
+    case Op::end_loop:
+    case Op::break_:
+    case Op::continue_:
+    case Op::return_: return false;
+    default: return true;
+  }
+}
+
+// Which of a, b, c, d name values (the others name vars, objects or nothing): a mask, bit 0 for a.
+constexpr u32 value_operands(const Inst& i) {
+  switch (i.op) {
+    case Op::constant:
+    case Op::argument:
+    case Op::builtin:
+    case Op::length:
+    case Op::var_load:
+    case Op::fence:
+    case Op::barrier:
+    case Op::subgroup_elect:
+    case Op::lane_status:
+    case Op::else_:
+    case Op::end_if:
+    case Op::end_for:
+    case Op::loop:
+    case Op::continuing:
+    case Op::end_loop:
+    case Op::break_:
+    case Op::continue_:
+    case Op::return_: return 0;
+    case Op::neg:
+    case Op::abs:
+    case Op::bit_not:
+    case Op::popcount:
+    case Op::count_leading_zeros:
+    case Op::sqrt:
+    case Op::exp2:
+    case Op::log2:
+    case Op::sin:
+    case Op::cos:
+    case Op::floor:
+    case Op::cast:
+    case Op::bitcast:
+    case Op::extract:
+    case Op::barrier_any:
+    case Op::subgroup_vote:
+    case Op::subgroup_ballot:
+    case Op::subgroup_reduce:
+    case Op::ondemand_status:
+    case Op::if_: return 0b0001;
+    case Op::var_store:
+    case Op::load:
+    case Op::atomic_load:
+    case Op::ondemand_load:
+    case Op::ondemand_prefetch: return 0b0010;
+    case Op::store:
+    case Op::atomic_store:
+    case Op::atomic_rmw: return 0b0110;
+    case Op::atomic_cas: return 0b1110;
+    case Op::fma:
+    case Op::select:
+    case Op::for_: return 0b0111;
+    case Op::compose: return i.width == 4 ? 0b1111 : 0b0011;
+    default: return 0b0011;  // two-operand arithmetic, comparison, shifts, shuffle
+  }
+}
+
+}  // namespace gpuio::kernel
