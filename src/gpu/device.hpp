@@ -10,7 +10,12 @@
 // early waits for nothing). Errors: what can be refused at once is (Status); what fails on the device fails
 // the stream: `wait` and `reached` report it and every later operation answers the same error. A lost device
 // answers DEVICE_LOST for ever. Absence of a driver is data: `probe` lists what is there and says why the
-// rest is not.
+// rest is not. What a capability lacks, or a mask hides, answers UNSUPPORTED with that capability's reason.
+//
+// Edges, the same everywhere (tests/conformance): a buffer has at least one byte; an operation of size 0 or a
+// grid with a 0 does nothing and counts as a point; ranges of one copy do not overlap; a point not enqueued
+// yet is INVALID_ARG to `wait`, `reached` and `after`, so that streams cannot wait for each other in a
+// circle.
 //
 //   auto device = *cpu::open({});
 //   auto kernel = *device->load({.name = "add", .native = {&run_add}});
@@ -100,11 +105,11 @@ struct Argument {
 };
 static_assert(sizeof(Argument) == 16);
 
-struct Grid {
+struct Grid {  // each at most 65535, what every device takes
   std::array<std::uint32_t, 3> groups{1, 1, 1};
 };
 
-// One workgroup for the CPU device: the function runs all its lanes.
+// One workgroup for the CPU device: the function runs all its lanes; an error fails the stream.
 struct Workgroup {
   std::span<const Argument> arguments;
   std::array<std::uint32_t, 3> group, groups;
@@ -112,7 +117,7 @@ struct Workgroup {
   const void* data = nullptr;   // Native::data
 };
 struct Native {
-  void (*run)(const Workgroup&) = nullptr;
+  Status (*run)(const Workgroup&) = nullptr;
   std::shared_ptr<const void> data;  // kept as long as the kernel; handed to run
 };
 
@@ -151,13 +156,14 @@ class Stream {
   virtual Status fill(Buffer& to, std::uint64_t offset, std::uint64_t size, std::uint8_t value) = 0;
   // Later operations of this stream start only once `other` has reached `point`.
   virtual Status after(const Stream& other, Point point) = 0;
-  // A point whose time is kept; for elapsed_ms.
+  // A point whose time is kept, for elapsed_ms; of the last 1024 stamps.
   virtual Result<Point> stamp() = 0;
 
   virtual Point last() const = 0;                                  // of what was enqueued last
   virtual Result<bool> reached(Point point) const = 0;             // never blocks
   virtual Status wait(Point point, std::uint64_t timeout_ns) = 0;  // TIMEOUT when it was not reached in time
-  virtual Result<double> elapsed_ms(Point from, Point to) = 0;     // between two reached stamps
+  // Between two stamps; INVALID_ARG when one is none (any more), BUSY when one was not reached yet.
+  virtual Result<double> elapsed_ms(Point from, Point to) = 0;
 };
 
 class Device {
