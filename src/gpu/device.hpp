@@ -118,7 +118,7 @@ struct Workgroup {
 };
 struct Native {
   Status (*run)(const Workgroup&) = nullptr;
-  std::shared_ptr<const void> data;  // kept as long as the kernel; handed to run
+  std::shared_ptr<const void> data{};  // kept as long as the kernel; handed to run
 };
 
 // A kernel in whichever forms its maker has; a device takes the one it runs and refuses by name when it is
@@ -127,10 +127,10 @@ struct KernelCode {
   std::string_view name;
   std::array<std::uint32_t, 3> block{1, 1, 1};
   std::uint32_t shared_bytes = 0;
-  std::uint32_t parameters = 0;          // slots of the argument block
-  std::string_view ptx;                  // cuda
-  std::span<const std::uint32_t> spirv;  // vulkan
-  Native native;                         // cpu
+  std::uint32_t parameters = 0;            // slots of the argument block
+  std::string_view ptx{};                  // cuda
+  std::span<const std::uint32_t> spirv{};  // vulkan
+  Native native{};                         // cpu
 };
 
 class Kernel {
