@@ -257,6 +257,18 @@ constexpr bool is_integer(Type t) { return t != Type::none && t != Type::boolean
 // Types that arithmetic takes.
 constexpr bool is_arithmetic(Type t) { return size_of(t) >= 4; }
 
+// Where shared array `index` begins in a workgroup's shared memory: one after the other, each at a multiple of
+// 16 bytes. With index = how many there are: the size of it all.
+constexpr u32 shared_offset(const View& kernel, u32 index) {
+  u32 offset = 0;
+  for (u32 i = 0; i < index; ++i) {
+    const SharedArray& array = kernel.shared[i];
+    offset = (offset + size_of(array.type) * array.count + 15) / 16 * 16;
+  }
+  return offset;
+}
+constexpr u32 shared_bytes(const View& kernel) { return shared_offset(kernel, u32(kernel.shared.size())); }
+
 constexpr bool opens_region(Op op) { return op == Op::if_ || op == Op::for_ || op == Op::loop; }
 constexpr bool closes_region(Op op) { return op == Op::end_if || op == Op::end_for || op == Op::end_loop; }
 
