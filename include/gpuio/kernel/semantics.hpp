@@ -25,6 +25,8 @@ namespace gpuio::kernel {
 
 // --- Representation -------------------------------------------------------------------------------------
 
+constexpr bool is_compare(Op op) { return op >= Op::eq && op <= Op::ge; }
+
 // The low bits that a type keeps.
 constexpr u64 truncate_to(Type t, u64 bits) {
   const u32 size = size_of(t);
