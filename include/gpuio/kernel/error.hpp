@@ -1,0 +1,141 @@
+// What can be wrong with a kernel: the kinds, the result that tracing and verify.hpp give, and its words.
+//
+// A mistake in a kernel that is traced in constant evaluation stops the compilation; the compiler prints
+// kernel_error<kind, line, other line, detail>, with lines of the kernel's source. At run time message()
+// says the same. Literal types, pure functions.
+#pragma once
+
+#include <string>
+
+#include <gpuio/kernel/ir.hpp>
+
+namespace gpuio::kernel {
+
+enum class Err : u8 {
+  ok,
+  // Tracing.
+  jump_out_of_region,     // a native break or return left a traced if or loop
+  literal_not_exact,      // the type does not hold this literal
+  value_of_other_kernel,  // a handle was kept from another trace
+  // Structure. line: the instruction's; other: the bracket's, where there is one.
+  brackets_do_not_nest,
+  continuing_misplaced,
+  jump_in_continuing,
+  jump_outside_loop,
+  unreachable,
+  block_size,  // not 1 to 1024 lanes
+  // Operands. detail: which operand, 0 for a.
+  no_such_value,
+  no_such_var,
+  no_such_object,
+  use_out_of_scope,  // other: line of the definition
+  wrong_type,
+  wrong_width,
+  wrong_mode,
+  step_not_positive,
+  store_to_input,
+  load_of_output,
+  needs_on_demand,  // or: an on-demand array used as a plain one
+  // Memory of the workgroup. line: the later access; other: the earlier; detail: which shared array.
+  missing_barrier,   // a lane may read what another wrote
+  write_after_read,  // a lane may overwrite what another still reads
+  write_after_write,
+  // Control. line: the barrier; other: what makes the lanes differ.
+  divergent_barrier,
+  // Indices. other: first index that is wrong (or the lowest as a 32-bit number); detail: elements.
+  index_out_of_range,
+  vector_misaligned,
+  // What cannot be suspended. line: the operation; other: the access or loop.
+  suspend_spin,
+  suspend_divergent_subgroup,
+  suspend_lock,
+  suspend_active_mask,
+  suspend_slab,
+};
+
+struct VerifyResult {
+  Err error = Err::ok;
+  u32 line = 0;   // of the kernel's source; 0: made by a pass
+  u32 other = 0;  // a second line or number, see Err
+  u32 detail = 0;
+  constexpr bool ok() const { return error == Err::ok; }
+  constexpr bool operator==(const VerifyResult&) const = default;
+};
+
+// Instantiated with what is wrong, so that the compiler prints the kind and the lines.
+template <Err Kind, u32 Line, u32 Other, u32 Detail>
+struct kernel_error {
+  static_assert(Kind == Err::ok, "the kernel is wrong: see kernel_error<kind, line, other line, detail>");
+  static constexpr bool ok = true;
+};
+
+constexpr std::string_view words(Err e) {
+  switch (e) {
+    case Err::ok: return "no mistake";
+    case Err::jump_out_of_region:
+      return "a native break or return leaves a traced if or loop: use k.break_() or k.return_()";
+    case Err::literal_not_exact: return "the type does not hold this literal exactly";
+    case Err::value_of_other_kernel: return "a value of another kernel";
+    case Err::brackets_do_not_nest: return "if, for and loop brackets do not nest";
+    case Err::continuing_misplaced:
+      return "continuing stands at most once in a loop, directly in it, until its end";
+    case Err::jump_in_continuing: return "break, continue or return inside continuing";
+    case Err::jump_outside_loop: return "break or continue outside a loop";
+    case Err::unreachable: return "never reached: it follows a break, continue or return in its region";
+    case Err::block_size: return "a workgroup has 1 to 1024 lanes";
+    case Err::no_such_value: return "an operand names no value";
+    case Err::no_such_var: return "an operand names no var";
+    case Err::no_such_object: return "an operand names no parameter or shared array of the right kind";
+    case Err::use_out_of_scope:
+      return "a value is used before its definition or outside the region that defines it";
+    case Err::wrong_type: return "an operand or result has the wrong type";
+    case Err::wrong_width: return "a vector of the wrong width";
+    case Err::wrong_mode: return "this operation does not have that mode, order or scope";
+    case Err::step_not_positive: return "the step of a for is a constant above zero";
+    case Err::store_to_input: return "a store to an input";
+    case Err::load_of_output: return "a load of an output: declare it InOut";
+    case Err::needs_on_demand: return "on-demand arrays and plain ones take different operations";
+    case Err::missing_barrier: return "missing barrier: a lane may read what another lane wrote";
+    case Err::write_after_read: return "missing barrier: a lane may overwrite what another lane still reads";
+    case Err::write_after_write: return "two lanes may write the same element";
+    case Err::divergent_barrier: return "not all lanes of the workgroup reach this barrier together";
+    case Err::index_out_of_range: return "an index is out of range";
+    case Err::vector_misaligned: return "the index of a vector access is not a multiple of its width";
+    case Err::suspend_spin:
+      return "lanes that wait for each other cannot be suspended: the partner may be parked";
+    case Err::suspend_divergent_subgroup:
+      return "a divergent subgroup operation in a kernel that may be suspended";
+    case Err::suspend_lock: return "a lock held across an on-demand access";
+    case Err::suspend_active_mask: return "the set of active lanes changes where lanes may be suspended";
+    case Err::suspend_slab: return "more live state than a suspended lane may save";
+  }
+  return "unknown";
+}
+
+// One line: what, where, and the second line or numbers that belong to it.
+inline std::string message(const VerifyResult& r) {
+  std::string s(words(r.error));
+  if (r.ok()) return s;
+  s += " (line " + std::to_string(r.line);
+  switch (r.error) {
+    case Err::missing_barrier:
+    case Err::write_after_read:
+    case Err::write_after_write:
+      s += ", the earlier access in line " + std::to_string(r.other) + ", shared array " +
+           std::to_string(r.detail);
+      break;
+    case Err::index_out_of_range:
+      s += ", index " + std::to_string(r.other) + " of " + std::to_string(r.detail) + " elements";
+      break;
+    case Err::vector_misaligned: break;
+    case Err::suspend_slab:
+      s += ", " + std::to_string(r.other) + " bytes of at most " + std::to_string(r.detail);
+      break;
+    default:
+      if (r.other) s += ", see line " + std::to_string(r.other);
+      break;
+  }
+  return s + ")";
+}
+
+}  // namespace gpuio::kernel
