@@ -60,6 +60,7 @@ struct DeviceInfo {
   int numa_node = -1;
   Capability kernel_io;    // kernels can talk to the host while they run (mailboxes in pinned memory)
   Capability kernel_wait;  // and may wait for the answer, so that no kernel needs to yield
+  Capability overlap;      // other streams get on, copies and launches, while a kernel of one waits
   Capability import_host;  // memory of the host's own can be made a pinned buffer
   Capability timestamps;
 };

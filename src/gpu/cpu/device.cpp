@@ -70,6 +70,7 @@ DeviceInfo describe(const Options& options) {
   info.kernel_io = capability(options.mask.kernel_io, "kernel_io");
   info.kernel_wait = capability(options.mask.kernel_wait, "kernel_wait");
   if (!info.kernel_io.available) info.kernel_wait = info.kernel_io;  // nothing to wait for
+  info.overlap = {.available = true, .reason = {}};
   info.import_host = capability(options.mask.import_host, "import_host");
   info.timestamps = capability(options.mask.timestamps, "timestamps");
   return info;
