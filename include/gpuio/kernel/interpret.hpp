@@ -320,7 +320,7 @@ class Machine {
     return true;
   }
 
-  // Moves the masks. With no lane left, on to the bracket that ends the section.
+  // Moves the masks.
   constexpr void control(Subgroup& s, const Inst& i) {
     u32 next = s.pc + 1;
     switch (i.op) {
@@ -328,7 +328,6 @@ class Machine {
         const u64 taken = lanes_where(s, i.a);
         s.frames.push_back({s.pc, s.mask & ~taken});
         s.mask = taken;
-        if (taken == 0) next = structure_.own_end[s.pc];
         break;
       }
       case Op::else_: {
@@ -353,7 +352,6 @@ class Machine {
         });
         s.mask &= ~f.waiting;
         s.frames.push_back(f);
-        if (s.mask == 0) next = structure_.own_end[s.pc];
         break;
       }
       case Op::continuing:
@@ -372,11 +370,10 @@ class Machine {
       }
       default: s.mask = 0; break;  // return_
     }
-    const bool inside = next == s.pc + 1;
-    // Ended sections are left bracket by bracket, so that each frame sees its own end.
-    if (s.mask == 0 && inside) {
-      const bool opened = i.op == Op::else_ || i.op == Op::continuing;
-      next = opened ? structure_.own_end[s.pc] : structure_.section_end[s.pc];
+    // With no lane left: to the end of the section entered or, where none was, of the one around.
+    if (s.mask == 0) {
+      const bool entered = opens_region(i.op) || i.op == Op::else_ || i.op == Op::continuing;
+      next = entered ? structure_.own_end[s.pc] : structure_.section_end[s.pc];
     }
     s.pc = next;
   }

@@ -132,6 +132,23 @@ TEST(Interpret, DivergentControl) {
   }
 }
 
+TEST(Interpret, EmptySectionsThatNoLaneEnters) {
+  const auto got = run([](Builder& b, u32 out, u32 lane) {
+    const u32 never = b.constant(Type::boolean, 0), zero = b.constant(Type::u32, 0);
+    b.for_(zero, b.constant(Type::u32, 2), b.constant(Type::u32, 1));
+    b.if_(never);
+    b.end_if();
+    b.if_(never);
+    b.else_();
+    b.end_if();
+    b.for_(zero, zero, b.constant(Type::u32, 1));
+    b.end_for();
+    b.end_for();
+    b.store(out, lane, b.constant(Type::u32, 1));
+  });
+  EXPECT_EQ(got, (std::array<u32, 8>{1, 1, 1, 1, 1, 1, 1, 1}));
+}
+
 TEST(Interpret, ForRunsTheRightNumberOfTimesWhereTheCounterWraps) {
   EXPECT_EQ(trip_count(Type::u32, 0xfffffff0, 0xffffffff, 8), 2u);
   EXPECT_EQ(trip_count(Type::i32, u32(-5), 5, 3), 4u);
