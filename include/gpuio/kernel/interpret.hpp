@@ -53,7 +53,7 @@ struct Outcome {
   constexpr bool ok() const { return error.empty(); }
 };
 
-struct OnDemand {
+struct OnDemandAnswer {
   u64 value = 0;
   u32 status = 0;  // 0: value holds; else a positive code, and the load yields zero
 };
@@ -67,7 +67,7 @@ struct Effect {
 
 struct Hooks {
   // An on-demand access of `count` elements' array. The default reads the argument's bytes.
-  constexpr OnDemand on_demand(u32 parameter, const Argument& array, Type type, u64 index) {
+  constexpr OnDemandAnswer on_demand(u32 parameter, const Argument& array, Type type, u64 index) {
     (void)parameter;
     const u32 size = size_of(type);
     if (index >= array.bytes.size() / size) return {0, 1};
@@ -425,7 +425,7 @@ class Machine {
       case Op::var_load: r = s.vars[u64{i.a} * size_ + lane]; break;
       case Op::var_store: s.vars[u64{i.a} * size_ + lane] = value(i.b); return;
       case Op::ondemand_load: {
-        const OnDemand answer = hooks_.on_demand(i.a, arguments_[i.a], i.type, value(i.b));
+        const OnDemandAnswer answer = hooks_.on_demand(i.a, arguments_[i.a], i.type, value(i.b));
         if (answer.status != 0 && s.status[lane] == 0) s.status[lane] = answer.status;
         set(s, s.pc, lane, answer.status, 1);
         r = answer.status == 0 ? answer.value : 0;

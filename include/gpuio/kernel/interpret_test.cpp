@@ -265,8 +265,8 @@ TEST(Interpret, MistakesNameTheirLine) {
 
 TEST(Interpret, OnDemandLoadsAnswerThroughTheHook) {
   struct Half : Hooks {
-    OnDemand on_demand(u32, const Argument&, Type, u64 index) {
-      return index % 2 == 0 ? OnDemand{index * 10, 0} : OnDemand{0, u32(index)};
+    OnDemandAnswer on_demand(u32, const Argument&, Type, u64 index) {
+      return index % 2 == 0 ? OnDemandAnswer{index * 10, 0} : OnDemandAnswer{0, u32(index)};
     }
   } half;
   Program p{.name = "on_demand", .block = {8, 1, 1}};
