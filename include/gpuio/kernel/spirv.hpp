@@ -1,0 +1,34 @@
+// SPIR-V 1.5 for Vulkan from a kernel, as constant words in the program or as a vector at run time; the words
+// are the same. For what the module asks of a device see its capabilities: 64-bit integers, buffer addresses
+// and the Vulkan memory model always, the rest on demand. Its entry point is "main", its push constant one
+// u64: the device address of the argument block (ir.hpp).
+//
+// The kernel must be verified (verify.hpp) and its on-demand arrays lowered. Pure; any thread.
+//
+//   device.load({.name = v.name, .block = v.block, .spirv = words});   // words = emit_spirv(v)
+//   constexpr std::span<const u32> words = kSpirv<my_kernel>;          // emitted while compiling
+#pragma once
+
+#include <gpuio/kernel/spirv/emit.hpp>
+
+namespace gpuio::kernel {
+
+constexpr std::vector<u32> emit_spirv(const View& kernel) { return spirv::Emitter(kernel).run(); }
+
+namespace detail {
+template <const auto& K>
+constexpr auto freeze_spirv() {
+  constexpr std::size_t size = emit_spirv(K.view()).size();
+  std::array<u32, size> words{};
+  const std::vector<u32> made = emit_spirv(K.view());
+  for (std::size_t i = 0; i < size; ++i) words[i] = made[i];
+  return words;
+}
+}  // namespace detail
+
+// The words of a kernel in static storage (what kernel<...>() and Freeze give: anything with a constant
+// view()).
+template <const auto& K>
+inline constexpr auto kSpirv = detail::freeze_spirv<K>();
+
+}  // namespace gpuio::kernel
