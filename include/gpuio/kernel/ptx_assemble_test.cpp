@@ -1,0 +1,370 @@
+// Everything that the PTX emitter can write goes through NVIDIA's assembler, for each target it knows. That
+// proves the text well formed and typed; what it computes is for devices to show.
+#include <gtest/gtest.h>
+#include <unistd.h>
+#include <gpuio/kernel/builder.hpp>
+#include <gpuio/kernel/ptx.hpp>
+#include <gpuio/kernel/random_program.hpp>
+
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+
+#include "support/every_operation.hpp"
+#include "support/kernels.hpp"
+
+namespace gpuio::kernel {
+namespace {
+
+constexpr Type kAll[] = {Type::boolean, Type::u8,  Type::i8,  Type::u16, Type::i16, Type::f16, Type::bf16,
+                         Type::u32,     Type::i32, Type::f32, Type::u64, Type::i64, Type::f64};
+constexpr Type kArithmetic[] = {Type::u32, Type::i32, Type::f32, Type::u64, Type::i64, Type::f64};
+constexpr Type kIntegers[] = {Type::u32, Type::i32, Type::u64, Type::i64};
+constexpr Order kOrders[] = {Order::relaxed, Order::acquire, Order::release, Order::acq_rel};
+constexpr Scope kScopes[] = {Scope::subgroup, Scope::workgroup, Scope::device, Scope::system};
+
+// --- The assembler ---
+
+struct Command {
+  int exit = -1;
+  std::string output;
+};
+Command run(const std::string& command) {
+  Command r;
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) return r;
+  char buffer[4096];
+  for (std::size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) r.output.append(buffer, n);
+  r.exit = pclose(pipe);
+  return r;
+}
+
+bool all_targets =
+    false;  // --all-targets: code for each; else for three of them, and the rest only read the text
+
+// What to assemble for: every target of the assembler. "compute_N" checks the text as sm_N does and stops
+// there.
+const std::vector<std::string>& targets() {
+  static const std::vector<std::string> found = [] {
+    const std::string help = run("ptxas --help").output;
+    const std::regex name("'sm_([0-9]+)([af]?)'");
+    std::map<int, std::set<std::string>> versions;
+    for (std::sregex_iterator at(help.begin(), help.end(), name), end; at != end; ++at) {
+      versions[std::stoi((*at)[1])].insert((*at)[2]);
+    }
+    std::vector<std::string> names;
+    for (const auto& [version, variants] : versions) {
+      const bool some = version == 75 || version == 90 || version == versions.rbegin()->first;
+      for (const std::string& variant : variants) {
+        const bool code = all_targets || (some && variant.empty());
+        names.push_back((code ? "sm_" : "compute_") + std::to_string(version) + variant);
+      }
+    }
+    return names;
+  }();
+  return found;
+}
+
+class PtxAssembly : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (targets().empty()) {
+      GTEST_SKIP()
+          << "ptxas not found in PATH: install the CUDA compiler, or the Python package nvidia-cuda-nvcc";
+    }
+  }
+
+  // One module for all kernels that share a header.
+  void add(View k, u32 sm) {
+    std::string text;
+    const PtxResult r = ptx_to(text, k, {.sm = sm});
+    ASSERT_TRUE(r.ok()) << k.name << ": " << describe(r.error) << " at instruction " << r.inst;
+    if (!seen_.insert(text).second) return;
+    const std::size_t body = text.find(".visible");
+    modules_[{text.substr(0, body), sm}] += text.substr(body);
+  }
+  void assemble_both(View k) {
+    add(k, 70);
+    add(k, 90);
+  }
+  // For every target that the module is for.
+  void assemble() {
+    const std::string at = testing::TempDir() + "gpuio_ptx_" + std::to_string(getpid());
+    for (const auto& [key, bodies] : modules_) {
+      std::ofstream(at + ".ptx") << key.first << bodies;
+      for (const std::string& target : targets()) {
+        if (std::stoi(target.substr(target.find('_') + 1)) < int(key.second)) continue;
+        const Command r = run("ptxas -v -arch=" + target + " -o /dev/null " + at + ".ptx");
+        ASSERT_EQ(r.exit, 0) << target << ": " << r.output << "\nin " << at << ".ptx";
+        if (target.starts_with("sm_")) outputs_.push_back(target + ": " + r.output);
+      }
+      std::remove((at + ".ptx").c_str());
+    }
+  }
+
+  std::set<std::string> seen_;
+  std::map<std::pair<std::string, u32>, std::string> modules_;
+  std::vector<std::string> outputs_;
+};
+
+// --- Kernels ---
+
+TEST_F(PtxAssembly, EveryOperationOnEveryType) {
+  std::vector<std::string> names;
+  names.reserve(32);
+  const auto add_as = [&](Program p, const char* what, Type t) {
+    p.name = names.emplace_back(what + std::to_string(int(t)));
+    assemble_both(p.view());
+  };
+  for (const Type t : kArithmetic) add_as(test_kernels::every_arithmetic(t, 64).program, "arithmetic_", t);
+  for (const Type t : kAll) add_as(test_kernels::every_cast(t, 64).program, "cast_", t);
+  add_as(test_kernels::every_function(64).program, "function_", Type::f32);
+  assemble();
+}
+
+// What those leave out: constant operands, and conversions by bits.
+TEST_F(PtxAssembly, ConstantOperandsAndBits) {
+  Program p{.name = "constants", .block = {32, 1, 1}};
+  Builder b(p);
+  for (const Type t : kIntegers) {
+    const u32 in = b.param(ParamKind::in, t);
+    const u32 out = b.param(ParamKind::out, t);
+    const u32 x = b.load(in, b.builtin(Builtin::local_x));
+    u32 at = 0;
+    const auto keep = [&](u32 v) { b.store(out, b.constant(Type::u32, at++), v); };
+    for (const u64 by : {u64{0}, u64{7}, ~u64{0}}) {
+      keep(b.binary(Op::div, x, b.constant(t, by)));
+      keep(b.binary(Op::rem, x, b.constant(t, by)));
+    }
+    for (const Op op : {Op::shl, Op::shr}) keep(b.binary(op, x, b.constant(Type::u32, 77)));
+  }
+  for (const Type from : kAll) {
+    const u32 x = b.argument(b.param(ParamKind::scalar, from));
+    for (const Type to : kAll) {
+      if (size_of(to) != size_of(from) || (to == Type::boolean) != (from == Type::boolean)) continue;
+      b.store(b.param(ParamKind::out, to), b.constant(Type::u32, 0), b.bitcast(to, x));
+    }
+  }
+  assemble_both(p.view());
+  assemble();
+}
+
+TEST_F(PtxAssembly, EveryAccess) {
+  std::vector<std::string> names;
+  names.reserve(16);
+  for (const Type t : kAll) {
+    Program p{.name = names.emplace_back("access_" + std::to_string(int(t))), .block = {8, 4, 2}};
+    Builder b(p);
+    const u32 buffers[] = {b.param(ParamKind::inout, t), b.shared(t, 64)};
+    const u32 var = b.var(t);
+    const u32 i = b.builtin(Builtin::local_index), far = b.cast(Type::u64, i), six = b.constant(Type::u32, 8);
+    const u32 huge = b.constant(Type::u64, u64{1} << 40);
+    for (const u32 from : buffers) {
+      for (const u32 to : buffers) {
+        for (const u32 index : {i, far, six}) {
+          for (const u8 width : {1, 2, 4}) {
+            if (size_of(t) * width > 16) continue;
+            const u32 v = b.load(from, index, width);
+            b.barrier();
+            if (width == 1) {
+              b.var_store(var, v);
+              b.store(to, index, b.var_load(var));
+            } else {
+              const u32 first = b.extract(v, 0), last = b.extract(v, width - 1u);
+              b.store(to, index, width == 2 ? b.compose(last, first) : b.compose(last, first, first, last));
+            }
+          }
+        }
+      }
+    }
+    b.store(buffers[0], huge, b.load(buffers[0], b.length(buffers[0])));
+    b.store(buffers[0], b.length(buffers[1]), b.load(buffers[0], far));
+    assemble_both(p.view());
+  }
+  assemble();
+}
+
+TEST_F(PtxAssembly, EveryAtomic) {
+  std::vector<std::string> names;
+  names.reserve(16);
+  for (const Type t : kIntegers) {
+    Program p{.name = names.emplace_back("atomic_" + std::to_string(int(t))), .block = {64, 1, 1}};
+    Builder b(p);
+    const u32 out = b.param(ParamKind::out, t);
+    const u32 buffers[] = {b.param(ParamKind::inout, t), b.shared(t, 64)};
+    const u32 i = b.builtin(Builtin::local_x), v = b.load(out, i);
+    u32 sum = v;
+    for (const u32 object : buffers) {
+      for (const Scope scope : kScopes) {
+        for (const Order order : kOrders) {
+          for (u8 how = 0; how <= u8(Rmw::exchange); ++how) {
+            sum = b.binary(Op::add, sum, b.atomic_rmw(Rmw(how), object, i, v, order, scope));
+          }
+          sum = b.binary(Op::add, sum, b.atomic_cas(object, i, v, sum, order, scope));
+          b.fence(order, scope);
+        }
+        for (const Order order : {Order::relaxed, Order::acquire}) {
+          sum = b.binary(Op::add, sum, b.atomic_load(object, i, order, scope));
+        }
+        for (const Order order : {Order::relaxed, Order::release})
+          b.atomic_store(object, i, sum, order, scope);
+      }
+    }
+    b.store(out, i, sum);
+    assemble_both(p.view());
+  }
+  assemble();
+}
+
+// Each subgroup operation once, as a sum, where the builder stands.
+void subgroup_operations(Builder& b, u32 out, u32 i) {
+  for (const Type t : kArithmetic) {
+    const u32 x = b.cast(t, i);
+    u32 sum = x;
+    const auto keep = [&](u32 v) { sum = b.binary(Op::add, sum, v); };
+    for (const Shuffle how : {Shuffle::lane, Shuffle::exclusive_or, Shuffle::up, Shuffle::down}) {
+      keep(b.shuffle(how, x, i));
+      keep(b.shuffle(how, x, b.constant(Type::u32, 3)));
+    }
+    for (u8 how = 0; how < u8(Rmw::exchange); ++how) {
+      if (how <= u8(Rmw::max) || !is_float(t)) keep(b.reduce(Rmw(how), x));
+    }
+    b.store(out, i, b.cast(Type::u64, sum));
+  }
+  const u32 odd =
+      b.compare(Op::ne, b.binary(Op::bit_and, i, b.constant(Type::u32, 1)), b.constant(Type::u32, 0));
+  const u32 all = b.vote(Vote::all, odd), any = b.vote(Vote::any, odd), first = b.elect();
+  b.store(out, i, b.binary(Op::bit_xor, b.ballot(odd), b.cast(Type::u64, b.select(first, all, any))));
+}
+
+TEST_F(PtxAssembly, SubgroupOperationsWhereverLanesAre) {
+  std::vector<std::string> names;
+  names.reserve(16);
+  for (const u32 lanes : {16u, 48u, 256u}) {
+    Program p{.name = names.emplace_back("subgroup_" + std::to_string(lanes)), .block = {lanes, 1, 1}};
+    Builder b(p);
+    const u32 out = b.param(ParamKind::out, Type::u64), n = b.argument(b.param(ParamKind::scalar, Type::u32));
+    const u32 i = b.builtin(Builtin::local_x), one = b.constant(Type::u32, 1),
+              zero = b.constant(Type::u32, 0);
+    if (lanes == 16) subgroup_operations(b, out, i);
+    b.if_(b.compare(Op::lt, i, n));
+    b.return_();
+    b.end_if();
+    if (lanes == 48) subgroup_operations(b, out, i);
+    b.for_(zero, i, one);
+    if (lanes == 256) subgroup_operations(b, out, i);
+    b.if_(b.compare(Op::lt, n, i));
+    b.store(out, i, b.cast(Type::u64, b.shuffle(Shuffle::down, b.reduce(Rmw::add, b.cast(Type::f32, i)), n)));
+    b.if_(b.vote(Vote::any, b.compare(Op::gt, i, n)));
+    b.continue_();
+    b.else_();
+    b.break_();
+    b.end_if();
+    b.else_();
+    b.store(out, i, b.ballot(b.compare(Op::eq, i, n)));
+    b.end_if();
+    b.end_for();
+    b.loop();
+    b.if_(b.compare(Op::lt, n, i));
+    b.if_(b.compare(Op::ne, n, i));
+    b.break_();
+    b.end_if();
+    b.end_if();
+    b.continuing();
+    b.store(out, i, b.reduce(Rmw::min, b.cast(Type::u64, i)));
+    b.end_loop();
+    assemble_both(p.view());
+  }
+  assemble();
+}
+
+TEST_F(PtxAssembly, EveryWayThroughControlFlow) {
+  Program p{.name = "control", .block = {16, 4, 2}};
+  Builder b(p);
+  const u32 out = b.param(ParamKind::inout, Type::u64);
+  const u32 at = b.builtin(Builtin::local_index);
+  for (const Type t : kIntegers) {
+    const u32 end = b.cast(t, at);
+    for (const u64 step : {1, 3}) {
+      const u32 i = b.for_(b.constant(t, 0), end, b.constant(t, step));
+      b.if_(b.compare(Op::eq, i, b.constant(t, 7)));
+      b.continue_();
+      b.end_if();
+      b.store(out, at, b.cast(Type::u64, i));
+      b.end_for();
+    }
+  }
+  for (u8 what = 0; what <= u8(Builtin::local_index); ++what)
+    b.store(out, at, b.cast(Type::u64, b.builtin(Builtin(what))));
+  b.loop();
+  b.if_(b.barrier_any(b.load(b.param(ParamKind::in, Type::boolean), at)));
+  b.break_();
+  b.else_();
+  b.if_(b.constant(Type::boolean, 1));
+  b.continue_();
+  b.end_if();
+  b.return_();
+  b.end_if();
+  b.continuing();
+  b.barrier();
+  b.end_loop();
+  assemble_both(p.view());
+  Program nothing{.name = "nothing"};
+  assemble_both(nothing.view());
+  assemble();
+}
+
+// --- Kernels as people write them: nothing may spill ---
+
+TEST_F(PtxAssembly, NothingSpills) {
+  using namespace test_kernels;
+  for (const View& k : {saxpy.view(), block_sum.view(), matmul.view(), histogram.view(), subgroup_sum.view(),
+                        subgroup_mix.view(), storage.view()}) {
+    assemble_both(k);
+  }
+  assemble();
+  ASSERT_GE(outputs_.size(), 3u);
+  const std::regex spills("[1-9][0-9]* bytes (stack frame|spill)");
+  for (const std::string& output : outputs_) {
+    EXPECT_NE(output.find("0 bytes stack frame, 0 bytes spill stores"), std::string::npos) << output;
+    EXPECT_FALSE(std::regex_search(output, spills)) << output;
+  }
+}
+
+TEST_F(PtxAssembly, RandomKernels) {
+  const u64 first = 1, count = all_targets ? 100 : 12;
+  std::vector<std::string> names;
+  names.reserve(count);
+  for (u64 seed = first; seed < first + count; ++seed) {
+    RandomOptions options{.block = {u32(8 + seed * 5 % 60), 1, 1}, .on_demand = false};
+    if (seed % 4 == 0) options.block = {8, 8, 1};
+    Program p = random_program(seed, options);
+    p.name = names.emplace_back("random_" + std::to_string(seed));
+    add(p.view(), seed % 2 ? 70 : 90);
+  }
+  assemble();
+}
+
+// The harness itself can fail.
+TEST_F(PtxAssembly, AWrongTextIsRefused) {
+  const std::string at = testing::TempDir() + "gpuio_ptx_wrong_" + std::to_string(getpid()) + ".ptx";
+  std::ofstream(at) << ".version 6.0\n.target sm_70\n.address_size 64\n.visible .entry k()\n{\n  add.u32 "
+                       "%r0, %r1, %r2;\n}\n";
+  EXPECT_NE(run("ptxas -arch=" + targets().front() + " -o /dev/null " + at).exit, 0);
+  std::remove(at.c_str());
+}
+
+}  // namespace
+
+// For main.
+void assemble_for_all_targets() { all_targets = true; }
+
+}  // namespace gpuio::kernel
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  if (argc > 1 && std::string_view(argv[1]) == "--all-targets") gpuio::kernel::assemble_for_all_targets();
+  return RUN_ALL_TESTS();
+}
