@@ -1,4 +1,4 @@
-// kernel<"name", x, y, z>(lambda): traces a kernel while compiling, and keeps it in read-only
+// kernel<"name", x, y, z>(lambda): traces and verifies a kernel while compiling, and keeps it in read-only
 // data. trace(lambda, name, block) does the same at run time, for lambdas that capture what they specialise.
 //
 //   constexpr auto twice = kernel<"twice", 64>([](Ctx k, In<f32> x, Out<f32> out) {
@@ -14,6 +14,7 @@
 #include <stdexcept>
 
 #include <gpuio/kernel/control.hpp>
+#include <gpuio/kernel/verify.hpp>
 
 namespace gpuio::kernel {
 
@@ -96,6 +97,7 @@ constexpr Traced trace(const F& f, std::string_view name, std::array<u32, 3> blo
   t.finish();
   traced.unchecked_races = t.unchecked_races;
   traced.result = t.result;
+  if (traced.result.ok()) traced.result = verify(traced.program.view(), {.races = t.unchecked_races.empty()});
   return traced;
 }
 
@@ -155,7 +157,7 @@ consteval auto kernel(F) {
   return K{};
 }
 
-// Traces at run time. The lambda may capture; `name` outlives the program.
+// Traces and verifies at run time. The lambda may capture; `name` outlives the program.
 template <class F>
 Traced trace(const F& lambda, std::string_view name, std::array<u32, 3> block) {
   return detail::trace(lambda, name, block);

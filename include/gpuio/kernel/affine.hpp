@@ -1,0 +1,428 @@
+// What is known about integers in a kernel while compiling: a range for each value, and its form as a sum of
+// symbols times constants. The verifier compares indices of two lanes with it.
+//
+// A symbol is a value that no sum explains: a lane coordinate, the trip number of a for, a loaded value.
+// Sums are taken in the integers; the devices take them modulo 2^32 or 2^64, which gives the same element
+// wherever the index is in range. Literal types, constexpr.
+#pragma once
+
+#include <gpuio/kernel/verify_flow.hpp>
+
+namespace gpuio::kernel::detail {
+
+inline constexpr i64 kHuge = i64{1} << 62;  // stands for everything beyond
+
+constexpr i64 clamp(i64 v) { return v > kHuge ? kHuge : v < -kHuge ? -kHuge : v; }
+constexpr i64 sat_add(i64 a, i64 b) { return clamp(a + b); }  // both within ±2^62
+constexpr i64 sat_mul(i64 a, i64 b) {
+  if (a == 0 || b == 0) return 0;
+  const i64 x = a < 0 ? -a : a, y = b < 0 ? -b : b;
+  if (x > kHuge / y) return (a < 0) == (b < 0) ? kHuge : -kHuge;
+  return clamp(a * b);
+}
+
+struct Range {
+  i64 lo = 0, hi = 0;
+  constexpr bool operator==(const Range&) const = default;
+  constexpr bool within(Range o) const { return lo >= o.lo && hi <= o.hi; }
+  constexpr Range join(Range o) const { return {lo < o.lo ? lo : o.lo, hi > o.hi ? hi : o.hi}; }
+};
+constexpr Range operator+(Range a, Range b) { return {sat_add(a.lo, b.lo), sat_add(a.hi, b.hi)}; }
+constexpr Range operator*(i64 k, Range a) {
+  const i64 x = sat_mul(k, a.lo), y = sat_mul(k, a.hi);
+  return k >= 0 ? Range{x, y} : Range{y, x};
+}
+
+constexpr Range range_of_type(Type t) {
+  switch (t) {
+    case Type::boolean: return {0, 1};
+    case Type::u8: return {0, 255};
+    case Type::i8: return {-128, 127};
+    case Type::u16: return {0, 65535};
+    case Type::i16: return {-32768, 32767};
+    case Type::u32: return {0, 0xffffffff};
+    case Type::i32: return {-(i64{1} << 31), (i64{1} << 31) - 1};
+    case Type::u64: return {0, kHuge};
+    default: return {-kHuge, kHuge};
+  }
+}
+constexpr i64 constant_value(const Inst& i) {
+  if (is_signed(i.type) && size_of(i.type) < 8) {
+    const u32 shift = 64 - 8 * size_of(i.type);
+    return i64(i.imm << shift) >> shift;
+  }
+  return i.imm > u64(kHuge) && !is_signed(i.type) ? kHuge : clamp(i64(i.imm));
+}
+
+// A sum: constant + Σ coefficient * symbol, sorted by symbol, none zero.
+struct Affine {
+  static constexpr u32 kTerms = 8;
+  struct Term {
+    u32 symbol = 0;
+    i64 factor = 0;
+    constexpr bool operator==(const Term&) const = default;
+  };
+  i64 constant = 0;
+  u32 count = 0;
+  bool known = true;
+  std::array<Term, kTerms> terms{};
+
+  constexpr i64 factor(u32 symbol) const {
+    for (u32 i = 0; i < count; ++i)
+      if (terms[i].symbol == symbol) return terms[i].factor;
+    return 0;
+  }
+  constexpr void add(u32 symbol, i64 f) {
+    if (f == 0 || !known) return;
+    u32 at = 0;
+    while (at < count && terms[at].symbol < symbol) ++at;
+    if (at < count && terms[at].symbol == symbol) {
+      terms[at].factor += f;
+      if (terms[at].factor == 0) {
+        for (u32 i = at + 1; i < count; ++i) terms[i - 1] = terms[i];
+        --count;
+      }
+      return;
+    }
+    if (count == kTerms) {
+      known = false;
+      return;
+    }
+    for (u32 i = count++; i > at; --i) terms[i] = terms[i - 1];
+    terms[at] = {symbol, f};
+  }
+  constexpr bool operator==(const Affine& o) const {
+    if (constant != o.constant || count != o.count || known != o.known) return false;
+    for (u32 i = 0; i < count; ++i)
+      if (!(terms[i] == o.terms[i])) return false;
+    return true;
+  }
+};
+// a + k * b
+constexpr Affine sum(Affine a, i64 k, const Affine& b) {
+  a.known = a.known && b.known && b.constant > -kHuge / 4 && b.constant < kHuge / 4 && k > -(i64{1} << 33) &&
+            k < (i64{1} << 33);
+  if (!a.known) return a;
+  a.constant = sat_add(a.constant, sat_mul(k, b.constant));
+  for (u32 i = 0; i < b.count; ++i) a.add(b.terms[i].symbol, sat_mul(k, b.terms[i].factor));
+  return a;
+}
+
+// Ranges and sums of all integer values of a kernel.
+class Integers {
+ public:
+  // Lane coordinates are the first symbols.
+  enum : u32 { kX, kY, kZ, kSubgroupLane, kSubgroupIndex, kCoordinates };
+  struct Symbol {
+    Range range{};
+    u32 position = 0;        // the instruction that made it; 0: the same throughout the kernel
+    bool divergent = false;  // lanes have their own
+    bool exact = false;      // takes every value of its range (lane coordinates, trip numbers)
+    bool grid = false;       // the workgroup's place in the grid
+  };
+
+  constexpr Integers(const View& v, const Flow& flow) : v_(v), flow_(flow) {
+    ranges();
+    sums();
+  }
+
+  constexpr Range range(u32 value) const { return range_[value]; }
+  constexpr const Affine& sum_of(u32 value) const { return sum_[value]; }
+  constexpr const Symbol& symbol(u32 s) const { return symbols_[s]; }
+  // Two values with one number are equal wherever both are defined, in one iteration.
+  constexpr u32 number(u32 value) const { return number_[value]; }
+  constexpr u32 end_of(u32 opening) const { return end_[opening]; }  // the bracket that closes it
+  constexpr Range bounds(const Affine& a) const {
+    if (!a.known) return {-kHuge, kHuge};
+    Range r{a.constant, a.constant};
+    for (u32 i = 0; i < a.count; ++i) r = r + a.terms[i].factor * symbols_[a.terms[i].symbol].range;
+    return r;
+  }
+
+ private:
+  constexpr Range builtin_range(Builtin b) const {
+    const i64 lanes = v_.lanes();
+    switch (b) {
+      case Builtin::local_x: return {0, i64(v_.block[0]) - 1};
+      case Builtin::local_y: return {0, i64(v_.block[1]) - 1};
+      case Builtin::local_z: return {0, i64(v_.block[2]) - 1};
+      case Builtin::local_index: return {0, lanes - 1};
+      case Builtin::subgroup_index: return {0, lanes - 1};
+      case Builtin::subgroup_lane: return {0, 127};
+      case Builtin::subgroup_size: return {1, 128};
+      default: return {0, 0xffffffff};
+    }
+  }
+
+  // Ranges: forward, twice or more while vars still grow; vars that go on growing get their type's.
+  constexpr void ranges() {
+    range_.assign(v_.insts.size(), Range{});
+    var_.assign(v_.vars.size(), Range{0, 0});
+    for (u32 round = 0;; ++round) {
+      std::vector<Range> before = var_;
+      for (u32 n = 0; n < v_.insts.size(); ++n) {
+        const Inst& i = v_.insts[n];
+        if (i.op == Op::var_store) var_[i.a] = var_[i.a].join(range_[i.b]);
+        else if (i.type != Type::none) range_[n] = evaluate(i);
+      }
+      bool changed = false;
+      for (u32 n = 0; n < var_.size(); ++n) {
+        if (var_[n] == before[n]) continue;
+        changed = true;
+        if (round >= 2) var_[n] = range_of_type(v_.vars[n]);
+      }
+      if (!changed) return;
+    }
+  }
+  static constexpr Range bits_up_to(i64 v) {
+    i64 m = 1;
+    while (m <= v && m < kHuge) m *= 2;
+    return {0, m - 1};
+  }
+  constexpr Range evaluate(const Inst& i) const {
+    const Range all = range_of_type(i.type);
+    if (!is_integer(i.type) && i.type != Type::boolean) return all;
+    const auto fit = [&](Range r) { return r.within(all) ? r : all; };
+    const Range a = value_operands(i) & 1 ? range_[i.a] : Range{};
+    const Range b = value_operands(i) & 2 ? range_[i.b] : Range{};
+    switch (i.op) {
+      case Op::constant: return {constant_value(i), constant_value(i)};
+      case Op::builtin: return builtin_range(Builtin(i.mode));
+      case Op::add: return fit(a + b);
+      case Op::sub: return fit(a + -1 * b);
+      case Op::mul: {
+        const Range x = b.lo * a, y = b.hi * a;
+        return fit(x.join(y));
+      }
+      case Op::div: return a.lo >= 0 && b.lo > 0 ? Range{a.lo / b.hi, a.hi / b.lo} : all;
+      case Op::rem: return a.lo >= 0 && b.lo > 0 ? Range{0, a.hi < b.hi - 1 ? a.hi : b.hi - 1} : all;
+      case Op::min: return {a.lo < b.lo ? a.lo : b.lo, a.hi < b.hi ? a.hi : b.hi};
+      case Op::max: return {a.lo > b.lo ? a.lo : b.lo, a.hi > b.hi ? a.hi : b.hi};
+      case Op::bit_and:
+        if (a.lo >= 0 && b.lo >= 0) return {0, a.hi < b.hi ? a.hi : b.hi};
+        return b.lo >= 0 ? Range{0, b.hi} : a.lo >= 0 ? Range{0, a.hi} : all;
+      case Op::bit_or:
+      case Op::bit_xor: return a.lo >= 0 && b.lo >= 0 ? fit(bits_up_to(a.hi > b.hi ? a.hi : b.hi)) : all;
+      case Op::shl: return b.lo == b.hi && b.lo < 62 ? fit((i64{1} << b.lo) * a) : all;
+      case Op::shr:
+        return a.lo >= 0 && b.lo >= 0 && b.hi < 8 * size_of(i.type) ? Range{a.lo >> b.hi, a.hi >> b.lo} : all;
+      case Op::select: return b.join(range_[i.c]);
+      case Op::cast: return is_integer(i.from) || i.from == Type::boolean ? fit(a) : all;
+      case Op::bitcast: return is_integer(i.from) ? fit(a) : all;
+      case Op::popcount: return {0, 64};
+      case Op::count_leading_zeros: return {0, 64};
+      case Op::var_load: return var_[i.a];
+      case Op::for_: return a.lo < b.hi ? Range{a.lo, b.hi - 1} : Range{a.lo, a.lo};
+      default: return all;
+    }
+  }
+
+  // Sums and value numbers: forward, once. A var_load is numbered by the store it sees.
+  constexpr u32 new_symbol(Range r, u32 position, bool divergent, bool exact = false) {
+    symbols_.push_back({r, position, divergent, exact, false});
+    return u32(symbols_.size() - 1);
+  }
+  constexpr void sums() {
+    const u32 n = u32(v_.insts.size());
+    const bool many = v_.lanes() > 1;
+    for (u32 axis = 0; axis < 3; ++axis)
+      new_symbol({0, i64(v_.block[axis]) - 1}, 0, v_.block[axis] > 1, true);
+    new_symbol({0, 127}, 0, many);
+    new_symbol({0, i64(v_.lanes()) - 1}, 0, many);
+    sum_.assign(n, Affine{});
+    number_.assign(n, 0);
+    own_.assign(n, kNone);
+    position_.assign(n, 0);
+    seen_.assign(v_.vars.size(), 0);
+    u32 capacity = 16;
+    while (capacity < 2 * n) capacity *= 2;
+    table_.assign(capacity, kNone);
+    match_ends();
+    std::vector<u32> opened;
+    for (u32 i = 0; i < n; ++i) {
+      const Inst& inst = v_.insts[i];
+      switch (inst.op) {
+        case Op::var_store: seen_[inst.a] = i; break;
+        case Op::for_:
+        case Op::loop:
+          forget(i, end_[i], i);  // what the body stores differs in each iteration
+          opened.push_back(i);
+          break;
+        case Op::if_: opened.push_back(i); break;
+        case Op::else_: forget(opened.back(), i, i); break;
+        case Op::end_if:
+        case Op::end_for:
+        case Op::end_loop:
+          forget(opened.back(), i, i);
+          opened.pop_back();
+          break;
+        default: break;
+      }
+      if (has_result(inst.op)) number_value(i);
+    }
+  }
+  constexpr void match_ends() {
+    end_.assign(v_.insts.size(), 0);
+    std::vector<u32> opened;
+    for (u32 i = 0; i < v_.insts.size(); ++i) {
+      if (opens_region(v_.insts[i].op)) opened.push_back(i);
+      if (closes_region(v_.insts[i].op)) {
+        end_[opened.back()] = i;
+        opened.pop_back();
+      }
+    }
+  }
+  // From `here` on, vars stored in [from, to) hold something new.
+  constexpr void forget(u32 from, u32 to, u32 here) {
+    for (u32 i = from; i < to; ++i)
+      if (v_.insts[i].op == Op::var_store) seen_[v_.insts[i].a] = here;
+  }
+
+  constexpr void number_value(u32 n) {
+    Inst key = v_.insts[n];
+    key.line = 0;
+    const u32 mask = value_operands(key);
+    u32 position = 0;
+    const auto canon = [&](u32& v) {
+      position = position > position_[v] ? position : position_[v];
+      v = number_[v];
+    };
+    if (mask & 1) canon(key.a);
+    if (mask & 2) canon(key.b);
+    if (mask & 4) canon(key.c);
+    if (mask & 8) canon(key.d);
+    number_[n] = n;
+    position_[n] = position;
+    if (key.op == Op::var_load) {
+      key.b = seen_[key.a];
+      position_[n] = seen_[key.a];
+    } else if (!pure(key.op)) {
+      position_[n] = n;
+      if (is_integer(key.type)) sum_[n] = sum_of_inst(n);
+      return;
+    }
+    u64 h =
+        u64(key.op) * 0x9E3779B97F4A7C15u + u64(key.type) * 31 + u64(key.from) * 131 + key.mode * 7 + key.imm;
+    h = (h ^ key.a) * 0x9E3779B97F4A7C15u;
+    h = (h ^ (h >> 29) ^ key.b) * 0x9E3779B97F4A7C15u;
+    h = (h ^ (h >> 29) ^ key.c) * 0x9E3779B97F4A7C15u;
+    u64 at = (h >> 20) & (table_.size() - 1);
+    while (table_[at] != kNone) {
+      if (same(table_[at], key)) {
+        number_[n] = table_[at];
+        sum_[n] = sum_[table_[at]];
+        return;
+      }
+      at = (at + 1) & (table_.size() - 1);
+    }
+    table_[at] = n;
+    if (is_integer(key.type)) sum_[n] = sum_of_inst(n);
+    if (key.op == Op::var_load) own_[n] = key.b;
+  }
+  constexpr bool same(u32 other, const Inst& key) const {
+    const Inst& o = v_.insts[other];
+    if (o.op != key.op || o.type != key.type || o.from != key.from || o.mode != key.mode ||
+        o.imm != key.imm || o.width != key.width)
+      return false;
+    if (o.op == Op::var_load) return o.a == key.a && own_[other] == key.b;
+    const u32 mask = value_operands(o);
+    return (mask & 1 ? number_[o.a] : o.a) == key.a && (mask & 2 ? number_[o.b] : o.b) == key.b &&
+           (mask & 4 ? number_[o.c] : o.c) == key.c && (mask & 8 ? number_[o.d] : o.d) == key.d;
+  }
+  static constexpr bool pure(Op op) {
+    return op <= Op::compose;  // leaves, arithmetic, comparison, select, casts, vectors
+  }
+
+  constexpr Affine alone(u32 symbol) const {
+    Affine a;
+    a.add(symbol, 1);
+    return a;
+  }
+  constexpr Affine opaque(u32 n) { return alone(new_symbol(range_[n], position_[n], flow_.divergent(n))); }
+  constexpr Affine sum_of_inst(u32 n) {
+    const Inst& i = v_.insts[n];
+    Affine r;
+    switch (i.op) {
+      case Op::constant:
+        r.constant = constant_value(i);
+        r.known = r.constant > -kHuge / 4 && r.constant < kHuge / 4;
+        break;
+      case Op::builtin: return builtin(n, Builtin(i.mode));
+      case Op::add: r = sum(sum_[i.a], 1, sum_[i.b]); break;
+      case Op::sub: r = sum(sum_[i.a], -1, sum_[i.b]); break;
+      case Op::mul:
+        if (sum_[i.b].known && sum_[i.b].count == 0) r = sum(r, sum_[i.b].constant, sum_[i.a]);
+        else if (sum_[i.a].known && sum_[i.a].count == 0) r = sum(r, sum_[i.a].constant, sum_[i.b]);
+        else r.known = false;
+        break;
+      case Op::shl:
+        if (sum_[i.b].count == 0 && sum_[i.b].constant >= 0 && sum_[i.b].constant < 32)
+          r = sum(r, i64{1} << sum_[i.b].constant, sum_[i.a]);
+        else r.known = false;
+        break;
+      case Op::neg: r = sum(r, -1, sum_[i.a]); break;
+      case Op::cast:
+      case Op::bitcast:
+        // The same integer, if neither type had to wrap it.
+        if (is_integer(i.from) && bounds(sum_[i.a]).within(range_of_type(i.from)) &&
+            bounds(sum_[i.a]).within(range_of_type(i.type)))
+          return sum_[i.a];
+        r.known = false;
+        break;
+      case Op::rem:
+        if (bounds(sum_[i.a]).within({0, range_[i.b].lo - 1})) return sum_[i.a];
+        r.known = false;
+        break;
+      case Op::for_: return counter(n);
+      default: r.known = false;
+    }
+    return r.known ? r : opaque(n);
+  }
+  constexpr Affine builtin(u32 n, Builtin b) {
+    Affine r;
+    switch (b) {
+      case Builtin::local_x: r.add(kX, v_.block[0] > 1); return r;
+      case Builtin::local_y: r.add(kY, v_.block[1] > 1); return r;
+      case Builtin::local_z: r.add(kZ, v_.block[2] > 1); return r;
+      case Builtin::local_index:
+        r.add(kX, v_.block[0] > 1);
+        r.add(kY, v_.block[1] > 1 ? v_.block[0] : 0);
+        r.add(kZ, v_.block[2] > 1 ? i64(v_.block[0]) * v_.block[1] : 0);
+        return r;
+      case Builtin::subgroup_lane: return alone(kSubgroupLane);
+      case Builtin::subgroup_index: return alone(kSubgroupIndex);
+      case Builtin::group_x:
+      case Builtin::group_y:
+      case Builtin::group_z: {
+        const Affine place = opaque(n);
+        symbols_.back().grid = true;
+        return place;
+      }
+      default: return opaque(n);
+    }
+  }
+  // begin + step * trip
+  constexpr Affine counter(u32 n) {
+    const Inst& i = v_.insts[n];
+    const Range begin = range_[i.a], end = range_[i.b];
+    const i64 step = range_[i.c].lo;
+    if (!sum_[i.a].known || step <= 0) return opaque(n);
+    const i64 span = sat_add(end.hi, -begin.lo);
+    const i64 trips = span <= 0 ? 1 : span / step + (span % step != 0);
+    bool exact = end.lo == end.hi;
+    for (u32 t = 0; t < sum_[i.a].count; ++t) exact = exact && symbols_[sum_[i.a].terms[t].symbol].exact;
+    for (u32 j = n; j < end_[n] && exact; ++j)
+      exact =
+          v_.insts[j].op != Op::break_ && v_.insts[j].op != Op::continue_ && v_.insts[j].op != Op::return_;
+    return sum(sum_[i.a], step, alone(new_symbol({0, trips - 1}, n, false, exact)));
+  }
+
+  const View& v_;
+  const Flow& flow_;
+  std::vector<Range> range_, var_;
+  std::vector<Affine> sum_;
+  std::vector<Symbol> symbols_;
+  std::vector<u32> number_, own_, position_, seen_, table_, end_;
+};
+
+}  // namespace gpuio::kernel::detail

@@ -1,0 +1,161 @@
+// Second part of the verifier: which values are equal in all lanes of the workgroup, which code all lanes run
+// together, and so which barriers would hang.
+//
+// A value is uniform if it is computed from uniform values; a var if every store to it is of a uniform value
+// and run by all lanes together. Lanes part at a branch on a value that differs, after a return that only
+// some take, in a loop that some leave earlier, and from a continue that some take to the loop's end.
+// Iterated until nothing changes (it only ever grows). constexpr; needs what verify_types.hpp establishes.
+#pragma once
+
+#include <gpuio/kernel/error.hpp>
+
+namespace gpuio::kernel::detail {
+
+class Flow {
+ public:
+  constexpr explicit Flow(const View& v)
+      : v_(v),
+        divergent_(v.insts.size(), false),
+        apart_(v.insts.size(), 0),
+        var_(v.vars.size(), false),
+        leaves_(v.insts.size(), 0) {
+    if (v.lanes() == 1) return;
+    do {
+      changed_ = false;
+      pass();
+    } while (changed_);
+  }
+
+  // Does the value differ between lanes of the workgroup?
+  constexpr bool divergent(u32 value) const { return divergent_[value]; }
+  // Is the instruction run by some lanes without the others? (1 + the instruction that parted them, or 0)
+  constexpr u32 apart(u32 inst) const { return apart_[inst]; }
+
+  constexpr VerifyResult check_barriers() const {
+    for (u32 i = 0; i < v_.insts.size(); ++i) {
+      const Op op = v_.insts[i].op;
+      if ((op == Op::barrier || op == Op::barrier_any) && apart_[i])
+        return {Err::divergent_barrier, v_.insts[i].line, v_.insts[apart_[i] - 1].line};
+    }
+    return {};
+  }
+
+ private:
+  struct Frame {
+    Op op;
+    u32 inst;
+    u32 apart;    // 1 + what parted the lanes on entry or since, 0: together
+    u32 resumed;  // of a loop: 1 + a continue that parted them in this iteration
+  };
+
+  constexpr void pass() {
+    std::vector<Frame> frames;
+    u32 gone = 0;  // 1 + a return that only some took
+    for (u32 n = 0; n < v_.insts.size(); ++n) {
+      const Inst& i = v_.insts[n];
+      u32 apart = gone;
+      for (const Frame& f : frames) {
+        if (!apart) apart = f.apart ? f.apart : f.resumed;
+      }
+      apart_[n] = apart;
+      switch (i.op) {
+        case Op::if_: frames.push_back({i.op, n, divergent_[i.a] ? n + 1 : 0, 0}); break;
+        case Op::for_:
+          set(divergent_[n], divergent_[i.a]);
+          // Unequal bounds: some lanes leave earlier.
+          frames.push_back({i.op, n, divergent_[i.a] || divergent_[i.b] ? n + 1 : leaves_[n], 0});
+          break;
+        case Op::loop: frames.push_back({i.op, n, leaves_[n], 0}); break;
+        case Op::continuing: frames.back().resumed = 0; break;
+        case Op::end_if:
+        case Op::end_for:
+        case Op::end_loop: frames.pop_back(); break;
+        case Op::break_:
+        case Op::continue_:
+        case Op::return_: jump(i.op, n, frames, gone, apart); break;
+        case Op::var_store:
+          if (divergent_[i.b] || apart) {
+            if (!var_[i.a]) changed_ = true;
+            var_[i.a] = true;
+          }
+          break;
+        default:
+          if (has_result(i.op)) set(divergent_[n], differs(i));
+      }
+    }
+  }
+  constexpr void set(u8& bit, bool value) {
+    if (value && !bit) {
+      bit = true;
+      changed_ = true;
+    }
+  }
+  constexpr void jump(Op op, u32 n, std::vector<Frame>& frames, u32& gone, u32 apart) {
+    // Together within the loop: nobody is parted by it. A return also leaves every loop around.
+    u32 within = gone;
+    for (u32 f = u32(frames.size()); f-- > 0;) {
+      Frame& frame = frames[f];
+      if (!within) within = frame.apart ? frame.apart : frame.resumed;
+      if (frame.op == Op::if_) continue;
+      if (op == Op::continue_) {
+        if (within) frame.resumed = within;
+        return;
+      }
+      if (within && !leaves_[frame.inst]) {
+        leaves_[frame.inst] = within;
+        changed_ = true;
+      }
+      if (op == Op::break_) return;
+    }
+    if (apart && !gone) gone = apart;
+    (void)n;
+  }
+  constexpr bool differs(const Inst& i) const {
+    switch (i.op) {
+      case Op::constant:
+      case Op::argument:
+      case Op::length:
+      case Op::barrier_any: return false;
+      case Op::builtin: return lane_builtin(Builtin(i.mode));
+      case Op::var_load: return var_[i.a];
+      case Op::load:
+        // What others write to a buffer may come between; an input and (race-free) shared memory hold still.
+        return divergent_[i.b] || !(i.a & kShared || v_.params[i.a].kind == ParamKind::in);
+      case Op::atomic_load:
+      case Op::atomic_rmw:
+      case Op::atomic_cas:
+      case Op::subgroup_shuffle:
+      case Op::subgroup_vote:
+      case Op::subgroup_ballot:
+      case Op::subgroup_reduce:
+      case Op::subgroup_elect:
+      case Op::ondemand_load:
+      case Op::ondemand_status:
+      case Op::lane_status: return true;
+      default: break;
+    }
+    const u32 mask = value_operands(i);
+    return (mask & 1 && divergent_[i.a]) || (mask & 2 && divergent_[i.b]) || (mask & 4 && divergent_[i.c]) ||
+           (mask & 8 && divergent_[i.d]);
+  }
+  constexpr bool lane_builtin(Builtin b) const {
+    switch (b) {
+      case Builtin::local_x: return v_.block[0] > 1;
+      case Builtin::local_y: return v_.block[1] > 1;
+      case Builtin::local_z: return v_.block[2] > 1;
+      case Builtin::subgroup_lane:
+      case Builtin::subgroup_index:
+      case Builtin::local_index: return true;
+      default: return false;
+    }
+  }
+
+  const View& v_;
+  std::vector<u8> divergent_;  // of each value
+  std::vector<u32> apart_;     // of each instruction
+  std::vector<u8> var_;
+  std::vector<u32> leaves_;  // of each loop: 1 + what parts the lanes that leave it from those that stay
+  bool changed_ = false;
+};
+
+}  // namespace gpuio::kernel::detail

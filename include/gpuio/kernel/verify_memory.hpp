@@ -1,0 +1,480 @@
+// Third part of the verifier: what the lanes of a workgroup do to memory. Shared memory needs a barrier
+// between accesses of two lanes to one element, if one of them writes; indices stay inside what has a known
+// length.
+//
+// Shared memory: a list of the accesses since the last barrier; each new one is compared with all of them,
+// and with itself. Two accesses are safe if lanes that differ cannot name one element: their ranges are apart
+// under the conditions they stand in, or the index is one and the same injective function of the lane. A
+// loop's body also meets its own earlier iteration. What cannot be shown safe is refused.
+//
+// Indices: a mistake is reported only where it happens: the whole range is outside, or every lane and trip of
+// the range is known to exist and no condition that this code does not understand stands around.
+//
+// constexpr; needs what verify_types.hpp and verify_flow.hpp establish.
+#pragma once
+
+#include <gpuio/kernel/affine.hpp>
+
+namespace gpuio::kernel::detail {
+
+class Memory {
+ public:
+  constexpr Memory(const View& v, const Flow& flow, bool races)
+      : v_(v), flow_(flow), ints_(v, flow), races_(races && v.lanes() > 1) {
+    else_.assign(v.insts.size(), kNone);
+    barriers_.assign(v.insts.size() + 1, 0);
+    std::vector<u32> opened;
+    for (u32 i = 0; i < v.insts.size(); ++i) {
+      const Op op = v.insts[i].op;
+      if (opens_region(op)) opened.push_back(i);
+      if (op == Op::else_) else_[opened.back()] = i;
+      if (closes_region(op)) opened.pop_back();
+      barriers_[i + 1] = barriers_[i] + (op == Op::barrier || op == Op::barrier_any);
+    }
+  }
+  constexpr VerifyResult run() {
+    walk(0, u32(v_.insts.size()));
+    return result_;
+  }
+
+ private:
+  // A condition that holds: sum >= 0, or (not understood) nothing.
+  struct Fact {
+    Affine sum;
+    bool understood = true;
+    u32 parent = kNone;
+  };
+  enum class Kind : u8 { read, write, atomic_read, atomic_write };
+  struct Access {
+    u32 inst = 0;
+    u32 object = 0;
+    Kind kind{};
+    u32 width = 1;
+    u32 fact = kNone;                // the conditions it stands in
+    u32 old_begin = 0, old_end = 0;  // made in an earlier iteration of the loop there
+  };
+
+  constexpr bool has_barrier(u32 begin, u32 end) const { return barriers_[end] != barriers_[begin]; }
+  static constexpr bool jumps(Op op) { return op == Op::break_ || op == Op::continue_ || op == Op::return_; }
+
+  // --- The walk ---
+  constexpr void walk(u32 begin, u32 end) {
+    const u32 outer = fact_;
+    for (u32 n = begin; n < end && result_.ok(); ++n) {
+      const Inst& i = v_.insts[n];
+      switch (i.op) {
+        case Op::if_: n = walk_if(n); break;
+        case Op::for_:
+        case Op::loop: n = walk_loop(n); break;
+        case Op::barrier:
+        case Op::barrier_any: live_.clear(); break;
+        case Op::break_:
+        case Op::continue_:
+          if (!pending_.empty())
+            for (const Access& a : live_) pending_.back().push_back(a);
+          break;
+        case Op::load: access(n, Kind::read); break;
+        case Op::store: access(n, Kind::write); break;
+        case Op::atomic_load: access(n, Kind::atomic_read); break;
+        case Op::atomic_store:
+        case Op::atomic_rmw:
+        case Op::atomic_cas: access(n, Kind::atomic_write); break;
+        case Op::ondemand_load: index(n); break;
+        default: break;
+      }
+    }
+    fact_ = outer;
+  }
+  // Both sides start from what was live; lanes of a divergent branch are on both at once. A side that leaves
+  // makes the opposite condition hold after it.
+  constexpr u32 walk_if(u32 n) {
+    const u32 end = ints_.end_of(n), middle = else_[n] == kNone ? end : else_[n];
+    const u32 condition = v_.insts[n].a, outer = fact_;
+    if (has_barrier(n, end)) {
+      const std::vector<Access> before = live_;
+      assume(condition, true);
+      walk(n + 1, middle);
+      std::vector<Access> after = std::move(live_);
+      live_ = before;
+      fact_ = outer;
+      assume(condition, false);
+      if (middle != end) walk(middle + 1, end);
+      for (const Access& a : after) live_.push_back(a);
+    } else {
+      const u32 start = u32(live_.size());
+      assume(condition, true);
+      walk(n + 1, middle);
+      fact_ = outer;
+      if (middle != end) {
+        if (!flow_.divergent(condition)) skipped_.push_back({start, u32(live_.size())});
+        assume(condition, false);
+        walk(middle + 1, end);
+        if (!flow_.divergent(condition)) skipped_.pop_back();
+      }
+    }
+    fact_ = outer;
+    if (jumps(v_.insts[middle - 1].op)) assume(condition, false);
+    else if (middle != end && jumps(v_.insts[end - 1].op)) assume(condition, true);
+    return end;
+  }
+  constexpr u32 walk_loop(u32 n) {
+    const u32 end = ints_.end_of(n), outer = fact_;
+    if (v_.insts[n].op == Op::for_) {
+      const Inst& i = v_.insts[n];
+      learn(sum(ints_.sum_of(i.b), -1, ints_.sum_of(n)), -1, n);
+      learn(sum(ints_.sum_of(n), -1, ints_.sum_of(i.a)), 0, n);
+    }
+    if (!has_barrier(n, end)) {
+      const u32 start = u32(live_.size());
+      walk(n + 1, end);
+      // The same code in two iterations, in either order.
+      const u32 stop = u32(live_.size());
+      for (u32 a = start; a < stop && result_.ok(); ++a)
+        for (u32 b = start; b < stop && result_.ok(); ++b)
+          if (!live_[a].old_end && !live_[b].old_end) compare(aged(live_[a], n, end), live_[b]);
+    } else {
+      const std::vector<Access> before = live_;
+      for (u32 pass = 0; pass < 2; ++pass) {
+        pending_.push_back({});
+        walk(n + 1, end);
+        for (const Access& a : pending_.back()) live_.push_back(a);
+        pending_.pop_back();
+        if (pass == 0)
+          for (Access& a : live_) a = aged(a, n, end);
+      }
+      for (const Access& a : before) live_.push_back(a);
+    }
+    fact_ = outer;
+    return end;
+  }
+  // An access of this iteration, seen from a later one.
+  static constexpr Access aged(Access a, u32 begin, u32 end) {
+    if (a.inst < begin || a.inst >= end) return a;
+    a.old_begin = begin;
+    a.old_end = end;
+    return a;
+  }
+
+  // --- Conditions ---
+  constexpr void push(const Fact& f) {
+    facts_.push_back(f);
+    facts_.back().parent = fact_;
+    fact_ = u32(facts_.size() - 1);
+  }
+  // sum + constant >= 0, if neither side can have wrapped: value says whose type bounds it.
+  constexpr void learn(Affine s, i64 constant, u32 value) {
+    const Inst& i = v_.insts[value];
+    if (!s.known) return push({.sum = {}, .understood = false});
+    for (u32 side : {i.a, i.b}) {
+      if (ints_.bounds(ints_.sum_of(side)).within(range_of_type(v_.insts[side].type))) continue;
+      for (u32 t = 0; t < s.count; ++t)
+        if (ints_.symbol(s.terms[t].symbol).grid) return;  // group 0 is there, whatever the condition
+      return push({.sum = {}, .understood = false});
+    }
+    s.constant = sat_add(s.constant, constant);
+    push({.sum = s});
+  }
+  constexpr void assume(u32 condition, bool holds) {
+    const Inst& i = v_.insts[condition];
+    switch (i.op) {
+      case Op::bit_not: return assume(i.a, !holds);
+      case Op::bit_and:
+      case Op::bit_or:
+        if ((i.op == Op::bit_and) == holds) {
+          assume(i.a, holds);
+          return assume(i.b, holds);
+        }
+        break;
+      case Op::subgroup_elect:
+        // With all lanes here the lowest is lane 0.
+        if (holds && !flow_.apart(condition)) {
+          Affine lane;
+          lane.add(Integers::kSubgroupLane, -1);
+          return push({.sum = lane});
+        }
+        break;
+      case Op::eq:
+      case Op::ne:
+      case Op::lt:
+      case Op::le:
+      case Op::gt:
+      case Op::ge:
+        if (is_integer(i.from)) return compare_fact(condition, i, holds);
+        break;
+      default: break;
+    }
+    // Equal for all lanes and iterations: it does not choose among the lanes that an index could name.
+    if (flow_.divergent(condition) || !fixed(condition)) push({.sum = {}, .understood = false});
+  }
+  constexpr void compare_fact(u32 condition, const Inst& i, bool holds) {
+    const Affine up = sum(ints_.sum_of(i.b), -1, ints_.sum_of(i.a)),
+                 down = sum(ints_.sum_of(i.a), -1, ints_.sum_of(i.b));
+    Op op = i.op;
+    if (!holds) {
+      constexpr std::array<Op, 6> other{Op::ne, Op::eq, Op::ge, Op::gt, Op::le, Op::lt};
+      op = other[u32(op) - u32(Op::eq)];
+    }
+    switch (op) {
+      case Op::lt: return learn(up, -1, condition);
+      case Op::le: return learn(up, 0, condition);
+      case Op::gt: return learn(down, -1, condition);
+      case Op::ge: return learn(down, 0, condition);
+      case Op::eq: learn(up, 0, condition); return learn(down, 0, condition);
+      default: break;
+    }
+    // Unequal cuts off an end of the range, or nothing that a range could say.
+    const Range r = up.known ? ints_.bounds(up) : Range{-1, 1};
+    if (r.lo == 0) return learn(up, -1, condition);
+    if (r.hi == 0) return learn(down, -1, condition);
+    if (flow_.divergent(condition) || !fixed(condition)) push({.sum = {}, .understood = false});
+  }
+  // Made of arguments and constants only.
+  constexpr bool fixed(u32 value) const {
+    const Inst& i = v_.insts[value];
+    if (i.op == Op::argument || i.op == Op::constant || i.op == Op::length) return true;
+    if (i.op >= Op::add && i.op <= Op::bitcast) {
+      const u32 mask = value_operands(i);
+      return (!(mask & 1) || fixed(i.a)) && (!(mask & 2) || fixed(i.b)) && (!(mask & 4) || fixed(i.c));
+    }
+    return false;
+  }
+
+  // --- Ranges under conditions ---
+  // The difference of two indices, or one index: the first's symbols stand for themselves; the second's,
+  // where its lane or iteration is another, have a number above all.
+  static constexpr u32 kSecond = u32{1} << 30;
+  constexpr Affine second(const Affine& a, u32 old_begin, u32 old_end) const {
+    Affine r;
+    r.constant = a.constant;
+    r.known = a.known;
+    for (u32 i = 0; i < a.count; ++i) {
+      const Integers::Symbol& s = ints_.symbol(a.terms[i].symbol);
+      const bool varies = old_end && s.position >= old_begin && s.position < old_end && s.position != 0;
+      r.add(a.terms[i].symbol | (s.divergent || varies ? kSecond : 0), a.terms[i].factor);
+    }
+    return r;
+  }
+  constexpr void gather(std::vector<Affine>& out, u32 fact, bool is_second, u32 old_begin,
+                        u32 old_end) const {
+    for (u32 f = fact; f != kNone; f = facts_[f].parent) {
+      if (!facts_[f].understood || !facts_[f].sum.known) continue;
+      out.push_back(is_second ? second(facts_[f].sum, old_begin, old_end) : facts_[f].sum);
+    }
+  }
+  constexpr Range symbol_range(u32 s, const std::vector<Affine>& facts) const {
+    Range r = ints_.symbol(s & ~kSecond).range;
+    for (const Affine& f : facts) {
+      if (f.count != 1 || f.terms[0].symbol != s) continue;
+      // factor * s + constant >= 0
+      const i64 k = f.terms[0].factor;
+      if (k > 0) {
+        const i64 least = f.constant >= 0 ? -(f.constant / k) : (-f.constant + k - 1) / k;
+        if (least > r.lo) r.lo = least;
+      } else {
+        const i64 most = f.constant >= 0 ? f.constant / -k : -((-f.constant + -k - 1) / -k);
+        if (most < r.hi) r.hi = most;
+      }
+    }
+    return r;
+  }
+  constexpr i64 lowest(const Affine& a, const std::vector<Affine>& facts) const {
+    i64 lo = a.constant;
+    for (u32 i = 0; i < a.count; ++i) {
+      const Range r = symbol_range(a.terms[i].symbol, facts);
+      lo = sat_add(lo, (a.terms[i].factor * r).lo);
+    }
+    return a.known ? lo : -kHuge;
+  }
+  // The least value of a, also after taking a condition (>= 0) off it, as often as a shared symbol says.
+  constexpr i64 least(const Affine& a, const std::vector<Affine>& facts) const {
+    i64 best = lowest(a, facts);
+    for (const Affine& f : facts) {
+      if (f.count < 2) continue;
+      for (u32 t = 0; t < f.count; ++t) {
+        const i64 mine = a.factor(f.terms[t].symbol), its = f.terms[t].factor;
+        if (mine == 0 || mine % its != 0 || mine / its <= 0) continue;
+        const i64 lo = lowest(sum(a, -(mine / its), f), facts);
+        if (lo > best) best = lo;
+      }
+    }
+    return best;
+  }
+  constexpr i64 most(const Affine& a, const std::vector<Affine>& facts) const {
+    return -least(sum(Affine{}, -1, a), facts);
+  }
+
+  // --- Races ---
+  constexpr void access(u32 n, Kind kind) {
+    const Inst& i = v_.insts[n];
+    index(n);
+    if (!(i.a & kShared) || !races_ || !result_.ok()) return;
+    const Access a{.inst = n, .object = i.a, .kind = kind, .width = i.width, .fact = fact_};
+    for (u32 e = 0; e < live_.size() && result_.ok(); ++e) {
+      bool skip = false;
+      for (const auto& s : skipped_) skip = skip || (e >= s[0] && e < s[1]);
+      if (!skip) compare(live_[e], a);
+    }
+    live_.push_back(a);
+    if (kind == Kind::write) compare(a, a);
+  }
+  static constexpr bool writes(Kind k) { return k == Kind::write || k == Kind::atomic_write; }
+  static constexpr bool atomic(Kind k) { return k >= Kind::atomic_read; }
+  // a came before b.
+  constexpr void compare(const Access& a, const Access& b) {
+    if (a.object != b.object || !(writes(a.kind) || writes(b.kind)) || (atomic(a.kind) && atomic(b.kind)))
+      return;
+    if (safe(a, b) || !result_.ok()) return;
+    const Err e = !writes(b.kind)  ? Err::missing_barrier
+                  : writes(a.kind) ? Err::write_after_write
+                                   : Err::write_after_read;
+    result_ = {e, v_.insts[b.inst].line, v_.insts[a.inst].line, a.object & ~kShared};
+  }
+  constexpr bool safe(const Access& a, const Access& b) const {
+    const Affine& x = ints_.sum_of(v_.insts[a.inst].b);
+    const Affine y = second(ints_.sum_of(v_.insts[b.inst].b), a.old_begin, a.old_end);
+    const Affine d = sum(x, -1, y);
+    if (!d.known) return false;
+    std::vector<Affine> facts;
+    gather(facts, a.fact, false, 0, 0);
+    gather(facts, b.fact, true, a.old_begin, a.old_end);
+    if (apart(d, a.width, b.width, facts)) return true;
+    if (injective(d, a.width > b.width ? a.width : b.width, facts)) return true;
+    return same_pins(facts);
+  }
+  // x - y is never in (-width of a, width of b).
+  constexpr bool apart(const Affine& d, u32 width_a, u32 width_b, const std::vector<Affine>& facts) const {
+    if (least(d, facts) >= i64(width_b) || most(d, facts) <= -i64(width_a)) return true;
+    if (width_a == 1 && width_b == 1 && d.count) {  // different remainders
+      i64 g = 0;
+      for (u32 i = 0; i < d.count; ++i) {
+        i64 p = d.terms[i].factor < 0 ? -d.terms[i].factor : d.terms[i].factor;
+        while (p) {
+          const i64 r = g % p;
+          g = p;
+          p = r;
+        }
+      }
+      if (d.constant % g != 0) return true;
+    }
+    // A symbol of few values, such as which half of a double buffer: each on its own.
+    for (u32 i = 0; i < d.count; ++i) {
+      const Affine::Term t = d.terms[i];
+      const Range r = ints_.symbol(t.symbol & ~kSecond).range;
+      if (t.symbol & kSecond || ints_.symbol(t.symbol).divergent || r.hi - r.lo > 3) continue;
+      bool all = true;
+      for (i64 v = r.lo; v <= r.hi && all; ++v) {
+        Affine one = d;
+        one.add(t.symbol, -t.factor);
+        one.constant = sat_add(one.constant, sat_mul(v, t.factor));
+        all = least(one, facts) >= i64(width_b) || most(one, facts) <= -i64(width_a);
+      }
+      if (all) return true;
+    }
+    return false;
+  }
+  // d is Σ f * g, each factor f dwarfing all below it, so that zero means every g = 0; and those g that are
+  // the difference of one lane coordinate say together that it is one lane.
+  constexpr bool injective(const Affine& d, u32 width, const std::vector<Affine>& facts) const {
+    if (d.constant != 0) return false;
+    u32 named = 0;  // coordinates, by bit
+    for (u32 c = 0; c < Integers::kCoordinates; ++c) {
+      const Range a = symbol_range(c, facts), b = symbol_range(c | kSecond, facts);
+      if (a == b && a.lo == a.hi) named |= 1u << c;
+    }
+    i64 below = i64(width) - 1;
+    for (i64 done = 0;;) {
+      i64 factor = kHuge;  // the next larger one
+      for (u32 i = 0; i < d.count; ++i) {
+        const i64 f = d.terms[i].factor < 0 ? -d.terms[i].factor : d.terms[i].factor;
+        if (f > done && f < factor) factor = f;
+      }
+      if (factor == kHuge) break;
+      if (factor <= below) return false;
+      Range g{0, 0};
+      u32 terms = 0, first = 0;
+      for (u32 i = 0; i < d.count; ++i) {
+        const Affine::Term t = d.terms[i];
+        if (t.factor != factor && t.factor != -factor) continue;
+        if (terms++ == 0) first = t.symbol;
+        g = g + (t.factor / factor) * symbol_range(t.symbol, facts);
+      }
+      below = sat_add(below, sat_mul(factor, g.hi > -g.lo ? g.hi : -g.lo));
+      if (terms == 2 && first < Integers::kCoordinates && d.factor(first | kSecond) == -d.factor(first))
+        named |= 1u << first;
+      done = factor;
+    }
+    return (named & 7) == 7 || (named >> Integers::kSubgroupLane & 3) == 3;
+  }
+  // The conditions leave one lane only, the same for both.
+  constexpr bool same_pins(const std::vector<Affine>& facts) const {
+    const auto equal = [&](u32 c) { return symbol_range(c, facts) == symbol_range(c | kSecond, facts); };
+    const auto point = [&](u32 c) {
+      const Range r = symbol_range(c, facts);
+      return r.lo == r.hi && equal(c);
+    };
+    return (point(Integers::kX) && point(Integers::kY) && point(Integers::kZ)) ||
+           (point(Integers::kSubgroupLane) && point(Integers::kSubgroupIndex));
+  }
+
+  // --- Indices ---
+  constexpr void index(u32 n) {
+    const Inst& i = v_.insts[n];
+    const u64 elements = i.a & kShared ? v_.shared[i.a & ~kShared].count : v_.params[i.a].count;
+    const Affine& x = ints_.sum_of(i.b);
+    if (!x.known) return;
+    bool exact = true, aligned = i.width > 1;
+    for (u32 t = 0; t < x.count; ++t) {
+      exact = exact && ints_.symbol(x.terms[t].symbol).exact;
+      aligned = aligned && x.terms[t].factor % i.width == 0;
+    }
+    if (aligned && x.constant % i.width != 0) {
+      result_ = {Err::vector_misaligned, i.line, u32(x.constant), i.width};
+      return;
+    }
+    if (elements == 0) return;
+    std::vector<Affine> facts;
+    gather(facts, fact_, false, 0, 0);
+    const i64 last = i64(elements) - i.width;
+    const i64 lo = least(x, facts), hi = most(x, facts);
+    if (lo > hi) return;  // never runs
+    if (lo <= last && hi >= 0) {
+      if (lo >= 0 && hi <= last) return;
+      if (!exact || blind(fact_, x)) return;
+    }
+    result_ = {Err::index_out_of_range, i.line, u32(hi > last ? hi : lo), u32(elements)};
+  }
+  // May a condition around keep x from values of its range, in a way that is not understood? Conditions on
+  // data of the lane may, and those that tie x to what is only known at launch, unless it is the place in the
+  // grid.
+  constexpr bool blind(u32 fact, const Affine& x) const {
+    for (u32 f = fact; f != kNone; f = facts_[f].parent) {
+      if (!facts_[f].understood) return true;
+      bool open = false, shared = false, grid = false;
+      const Affine& s = facts_[f].sum;
+      for (u32 t = 0; t < s.count; ++t) {
+        const Integers::Symbol& symbol = ints_.symbol(s.terms[t].symbol);
+        if (!symbol.exact && symbol.divergent) return true;
+        open = open || !symbol.exact;
+        grid = grid || symbol.grid;
+        shared = shared || x.factor(s.terms[t].symbol) != 0;
+      }
+      if (open && shared && !grid) return true;
+    }
+    return false;
+  }
+
+  const View& v_;
+  const Flow& flow_;
+  Integers ints_;
+  bool races_;
+  std::vector<u32> else_;                     // of each if_
+  std::vector<u32> barriers_;                 // before each instruction
+  std::vector<Access> live_;                  // since the last barrier
+  std::vector<std::array<u32, 2>> skipped_;   // parts of live_ that are on the other side of a uniform if
+  std::vector<std::vector<Access>> pending_;  // of each loop with barriers: live where an iteration was left
+  std::vector<Fact> facts_;
+  u32 fact_ = kNone;
+  VerifyResult result_;
+};
+
+}  // namespace gpuio::kernel::detail

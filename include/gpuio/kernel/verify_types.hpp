@@ -1,0 +1,306 @@
+// First part of the verifier: brackets nest, operands name what they should, types are right, values are used
+// where they are defined. What the later parts and every emitter may then take for granted.
+// One pass; constexpr; pure.
+#pragma once
+
+#include <gpuio/kernel/error.hpp>
+
+namespace gpuio::kernel::detail {
+
+class TypeCheck {
+ public:
+  constexpr explicit TypeCheck(const View& v) : v_(v), region_(v.insts.size(), kNone) {}
+
+  constexpr VerifyResult run() {
+    const u64 lanes = u64(v_.block[0]) * v_.block[1] * v_.block[2];
+    if (lanes == 0 || lanes > 1024) return {Err::block_size, 0, u32(lanes)};
+    open_.push_back(true);  // region 0: the kernel
+    frames_.push_back({});
+    for (at_ = 0; at_ < v_.insts.size() && result_.ok(); ++at_) {
+      const Inst& i = v_.insts[at_];
+      structure(i);
+      if (result_.ok()) operands(i);
+      if (result_.ok()) types(i);
+      if (has_result(i.op)) region_[at_] = frames_.back().region;
+    }
+    if (result_.ok() && frames_.size() > 1) fail(Err::brackets_do_not_nest, frames_.back().line);
+    return result_;
+  }
+
+ private:
+  struct Frame {
+    Op op = Op::return_;  // if_, for_ or loop
+    u32 line = 0;
+    u32 region = 0;
+    bool has_else = false, has_continuing = false, ended = false;
+    u32 first_continue = kNone;  // in a loop: what is defined later may be missing in its continuing
+  };
+
+  constexpr void fail(Err e, u32 other = 0, u32 detail = 0) {
+    if (!result_.ok()) return;
+    const u32 n = u32(v_.insts.size());
+    result_ = {e, n ? v_.insts[at_ < n ? at_ : n - 1].line : 0, other, detail};
+  }
+  constexpr u32 new_region() {
+    open_.push_back(true);
+    return u32(open_.size() - 1);
+  }
+
+  constexpr void structure(const Inst& i) {
+    Frame& top = frames_.back();
+    const bool bracket = closes_region(i.op) || i.op == Op::else_ || i.op == Op::continuing;
+    if (top.ended && !bracket) return fail(Err::unreachable);
+    switch (i.op) {
+      case Op::if_:
+      case Op::for_:
+      case Op::loop: {
+        // The condition and the bounds belong to the region around.
+        operands(i);
+        Frame f;
+        f.op = i.op;
+        f.line = i.line;
+        f.region = new_region();
+        frames_.push_back(f);
+        break;
+      }
+      case Op::else_:
+        if (top.op != Op::if_ || top.has_else) return fail(Err::brackets_do_not_nest, top.line);
+        open_[top.region] = false;
+        top.region = new_region();
+        top.has_else = true;
+        top.ended = false;
+        break;
+      case Op::end_if: close(Op::if_); break;
+      case Op::end_for: close(Op::for_); break;
+      case Op::end_loop: close(Op::loop); break;
+      case Op::continuing:
+        if (top.op != Op::loop || top.has_continuing) return fail(Err::continuing_misplaced, top.line);
+        top.has_continuing = true;
+        top.ended = false;
+        break;
+      case Op::break_:
+      case Op::continue_:
+      case Op::return_: jump(i.op); break;
+      default: break;
+    }
+  }
+  constexpr void close(Op opened) {
+    const Frame& top = frames_.back();
+    if (top.op != opened) return fail(Err::brackets_do_not_nest, top.line);
+    open_[top.region] = false;
+    frames_.pop_back();
+  }
+  constexpr void jump(Op op) {
+    u32 target = 0;
+    for (u32 f = u32(frames_.size()); f-- > 1;) {
+      if (frames_[f].has_continuing) return fail(Err::jump_in_continuing, frames_[f].line);
+      if (frames_[f].op != Op::if_ && target == 0) target = f;
+    }
+    if (op != Op::return_) {
+      if (target == 0) return fail(Err::jump_outside_loop);
+      if (op == Op::continue_ && frames_[target].first_continue == kNone)
+        frames_[target].first_continue = at_;
+    }
+    frames_.back().ended = true;
+  }
+
+  // Values: defined before, in a region that is still open.
+  constexpr void operands(const Inst& i) {
+    const u32 mask = value_operands(i);
+    const u32 ids[4] = {i.a, i.b, i.c, i.d};
+    for (u32 n = 0; n < 4; ++n) {
+      if (!(mask >> n & 1)) continue;
+      const u32 id = ids[n];
+      if (id >= v_.insts.size() || !has_result(v_.insts[id].op)) return fail(Err::no_such_value, 0, n);
+      const u32 line = v_.insts[id].line;
+      if (id >= at_ || region_[id] == kNone || !open_[region_[id]])
+        return fail(Err::use_out_of_scope, line, n);
+      for (const Frame& f : frames_)
+        if (f.has_continuing && f.region == region_[id] && id > f.first_continue && id < continuing_of(f))
+          return fail(Err::use_out_of_scope, line, n);
+    }
+  }
+  // What continuing itself defines may be used in it: nothing in it is skipped.
+  constexpr u32 continuing_of(const Frame& f) const {
+    for (u32 i = at_; i-- > 0;)
+      if (v_.insts[i].op == Op::continuing && i > f.first_continue) return i;
+    return at_;
+  }
+
+  constexpr Type type(u32 id) const { return v_.insts[id].type; }
+  constexpr bool is(u32 id, Type t) const { return type(id) == t && v_.insts[id].width == 1; }
+  // Every named operand is a scalar of that type.
+  constexpr bool all(const Inst& i, Type t) const {
+    const u32 mask = value_operands(i);
+    return (!(mask & 1) || is(i.a, t)) && (!(mask & 2) || is(i.b, t)) && (!(mask & 4) || is(i.c, t)) &&
+           (!(mask & 8) || is(i.d, t));
+  }
+  constexpr bool integer(Type t) const { return is_arithmetic(t) && is_integer(t); }
+  constexpr bool real(Type t) const { return is_arithmetic(t) && is_float(t); }
+  constexpr void want(bool good, Err e = Err::wrong_type) {
+    if (!good) fail(e);
+  }
+
+  constexpr void types(const Inst& i) {
+    const bool wide_ok = i.op == Op::compose || i.op == Op::load || i.op == Op::store;
+    if (i.width != 1 && !wide_ok) return fail(Err::wrong_width);
+    switch (i.op) {
+      case Op::constant:
+        return want(i.type != Type::none && (size_of(i.type) == 8 || i.imm >> (8 * size_of(i.type)) == 0) &&
+                    (i.type != Type::boolean || i.imm <= 1));
+      case Op::argument:
+        if (i.a >= v_.params.size() || v_.params[i.a].kind != ParamKind::scalar)
+          return fail(Err::no_such_object);
+        return want(i.type == v_.params[i.a].type);
+      case Op::builtin:
+        want(i.mode <= u8(Builtin::local_index), Err::wrong_mode);
+        return want(i.type == Type::u32);
+      case Op::length:
+        if (i.a & kShared ? (i.a & ~kShared) >= v_.shared.size()
+                          : i.a >= v_.params.size() || v_.params[i.a].kind == ParamKind::scalar)
+          return fail(Err::no_such_object);
+        return want(i.type == Type::u64);
+      case Op::add:
+      case Op::sub:
+      case Op::mul:
+      case Op::div:
+      case Op::min:
+      case Op::max:
+      case Op::neg:
+      case Op::abs: return want(is_arithmetic(i.type) && all(i, i.type));
+      case Op::rem: return want(integer(i.type) && all(i, i.type));
+      case Op::fma:
+      case Op::sqrt:
+      case Op::floor: return want(real(i.type) && all(i, i.type));
+      case Op::exp2:
+      case Op::log2:
+      case Op::sin:
+      case Op::cos: return want(i.type == Type::f32 && all(i, i.type));
+      case Op::bit_and:
+      case Op::bit_or:
+      case Op::bit_xor:
+      case Op::bit_not: return want((integer(i.type) || i.type == Type::boolean) && all(i, i.type));
+      case Op::shl:
+      case Op::shr: return want(integer(i.type) && is(i.a, i.type) && is(i.b, Type::u32));
+      case Op::popcount:
+      case Op::count_leading_zeros: return want(integer(i.from) && all(i, i.from) && i.type == Type::u32);
+      case Op::eq:
+      case Op::ne:
+        return want((is_arithmetic(i.from) || i.from == Type::boolean) && all(i, i.from) &&
+                    i.type == Type::boolean);
+      case Op::lt:
+      case Op::le:
+      case Op::gt:
+      case Op::ge: return want(is_arithmetic(i.from) && all(i, i.from) && i.type == Type::boolean);
+      case Op::select:
+        return want(is(i.a, Type::boolean) && is(i.b, i.type) && is(i.c, i.type) && i.type != Type::none);
+      case Op::cast: return want(i.type != Type::none && is(i.a, i.from));
+      case Op::bitcast:
+        return want(is(i.a, i.from) && size_of(i.type) == size_of(i.from) && i.type != Type::boolean &&
+                    i.from != Type::boolean && i.type != Type::none);
+      case Op::extract:
+        want(v_.insts[i.a].width > 1 && i.imm < v_.insts[i.a].width, Err::wrong_width);
+        return want(type(i.a) == i.type);
+      case Op::compose: want(vector(i) && i.width > 1, Err::wrong_width); return want(all(i, i.type));
+      case Op::var_load:
+      case Op::var_store:
+        if (i.a >= v_.vars.size()) return fail(Err::no_such_var);
+        return want(i.type == v_.vars[i.a] && (i.op == Op::var_load || is(i.b, i.type)));
+      default: break;
+    }
+    effects(i);
+  }
+  constexpr bool vector(const Inst& i) const {
+    return i.width == 1 ||
+           ((i.width == 2 || i.width == 4) && size_of(i.type) * i.width <= 16 && i.type != Type::boolean);
+  }
+
+  constexpr void effects(const Inst& i) {
+    switch (i.op) {
+      case Op::load:
+      case Op::store: {
+        const bool store = i.op == Op::store;
+        if (!object(i, !store, store)) return;
+        want(vector(i), Err::wrong_width);
+        if (store) {
+          want(v_.insts[i.c].width == i.width, Err::wrong_width);
+          want(type(i.c) == i.type);
+        }
+        return;
+      }
+      case Op::atomic_load:
+      case Op::atomic_store:
+      case Op::atomic_rmw:
+      case Op::atomic_cas: {
+        if (!object(i, i.op != Op::atomic_store, i.op != Op::atomic_load)) return;
+        want(integer(i.type) && (i.op == Op::atomic_load || is(i.c, i.type)) &&
+             (i.op != Op::atomic_cas || is(i.d, i.type)));
+        const bool releases = i.order == Order::release || i.order == Order::acq_rel;
+        const bool acquires = i.order == Order::acquire || i.order == Order::acq_rel;
+        want(!(i.op == Op::atomic_load && releases) && !(i.op == Op::atomic_store && acquires),
+             Err::wrong_mode);
+        return want(i.op != Op::atomic_rmw || i.mode <= u8(Rmw::exchange), Err::wrong_mode);
+      }
+      case Op::barrier_any:
+      case Op::subgroup_vote:
+        want(i.op == Op::barrier_any || i.mode <= u8(Vote::all), Err::wrong_mode);
+        return want(is(i.a, Type::boolean) && i.type == Type::boolean);
+      case Op::subgroup_shuffle:
+        want(i.mode <= u8(Shuffle::down), Err::wrong_mode);
+        return want(is_arithmetic(i.type) && is(i.a, i.type) && is(i.b, Type::u32));
+      case Op::subgroup_ballot: return want(is(i.a, Type::boolean) && i.type == Type::u64);
+      case Op::subgroup_reduce:
+        want(i.mode < u8(Rmw::exchange), Err::wrong_mode);
+        return want(is(i.a, i.type) && (i.mode <= u8(Rmw::max) ? is_arithmetic(i.type) : integer(i.type)));
+      case Op::subgroup_elect: return want(i.type == Type::boolean);
+      case Op::ondemand_load:
+      case Op::ondemand_prefetch:
+        if (i.a >= v_.params.size()) return fail(Err::no_such_object);
+        if (v_.params[i.a].kind != ParamKind::on_demand) return fail(Err::needs_on_demand);
+        want(i.type == v_.params[i.a].type);
+        return want(is(i.b, Type::u32) || is(i.b, Type::u64));
+      case Op::ondemand_status:
+        want(v_.insts[i.a].op == Op::ondemand_load, Err::needs_on_demand);
+        return want(i.type == Type::u32);
+      case Op::lane_status: return want(i.type == Type::u32);
+      case Op::if_: return want(is(i.a, Type::boolean));
+      case Op::for_: {
+        want(integer(i.type) && all(i, i.type));
+        if (!result_.ok()) return;
+        const Inst& c = v_.insts[i.c];
+        const u64 sign = u64{1} << (8 * size_of(i.type) - 1);
+        return want(c.op == Op::constant && c.imm != 0 && !(is_signed(i.type) && c.imm & sign),
+                    Err::step_not_positive);
+      }
+      default: return;
+    }
+  }
+  // a names a buffer or shared array that allows this, b is an index.
+  constexpr bool object(const Inst& i, bool reads, bool writes) {
+    Type element{};
+    if (i.a & kShared) {
+      if ((i.a & ~kShared) >= v_.shared.size()) return fail(Err::no_such_object), false;
+      element = v_.shared[i.a & ~kShared].type;
+    } else {
+      if (i.a >= v_.params.size() || v_.params[i.a].kind == ParamKind::scalar)
+        return fail(Err::no_such_object), false;
+      const Param& p = v_.params[i.a];
+      if (p.kind == ParamKind::on_demand) return fail(Err::needs_on_demand), false;
+      if (p.kind == ParamKind::in && writes) return fail(Err::store_to_input), false;
+      if (p.kind == ParamKind::out && reads) return fail(Err::load_of_output), false;
+      element = p.type;
+    }
+    want(i.type == element);
+    want(is(i.b, Type::u32) || is(i.b, Type::u64));
+    return result_.ok();
+  }
+
+  const View& v_;
+  std::vector<u32> region_;  // of each value
+  std::vector<u8> open_;     // of each region
+  std::vector<Frame> frames_;
+  u32 at_ = 0;
+  VerifyResult result_;
+};
+
+}  // namespace gpuio::kernel::detail
