@@ -4,21 +4,22 @@
 //
 // A page's life in a way of the directory (its 64-bit tag):
 //
-//            claim, under the lock            request posted             answered, bytes landed
-//    FREE ───────────────────────▶ CLAIM(p) ──────────────▶ FILL(p) ───────────────────────▶ VALID(p)
-//      ▲                              ▲                        │                                │
-//      └──────────── failed ──────────┼────────────────────────┘                                │
-//                                     └──────────── claim for another page: pins 0, clean ──────┘
-//    VALID(p) dirty, pins 0 ── write-back: clean, +1 pin ──▶ VALID(p) clean, pinned ── answered: −1 pin,
-//                                                                                      dirty again if it
-//                                                                                      failed
+//            claim, locked            posted            answered, bytes landed
+//    FREE ───────────────▶ CLAIM(p) ─────────▶ FILL(p) ────────────────────────▶ VALID(p)
+//      ▲                      ▲                   │                                 │
+//      └──────── failed ──────┼───────────────────┘                                 │
+//                             └──────── claim for another page: pins 0, clean ──────┘
+//
+//    VALID(p) dirty, pins 0 ─ write-back: clean, +1 pin ─▶ VALID(p) clean ─ answered: −1 pin; failed: dirty
 //
 // A mailbox's life (its 64-bit control word, in device memory; the bitmap says who leases it):
 //
-//    IDLE, leased ──▶ POSTED(fill | write-back) ── answered, one lane wins the CAS ──▶ FINISHING ──▶ IDLE,
-//    free
-//                └──▶ POSTED(bypass) ── answered: its owner reads the bytes ──▶ IDLE, free
-//                          └── the owner gives up ──▶ ORPHAN ── answered, whoever wins ──▶ FINISHING ──▶ IDLE
+//    IDLE, leased ─▶ POSTED(fill, write-back) ─ answered, one lane wins ─▶ FINISHING ─▶ IDLE, free
+//              └───▶ POSTED(bypass) ─ answered: its owner reads the bytes ─▶ IDLE, free
+//                          └─ the owner gives up ─▶ ORPHAN ─ answered, one lane wins ─▶ FINISHING ─▶ ...
+//
+// A page that is pinned without pause is never written back: flush when no kernel keeps reading it, or at its
+// end.
 //
 // Every word that crosses the bus has one writer: the device asks in Requests, the host answers in Answers.
 // "Answered" means that the answer's sequence number equals the one in the control word. Sequence numbers
@@ -74,15 +75,15 @@ static_assert(sizeof(Bucket) == 32);
 
 // What a bucket has beside its tags; apart, so that a probe reads one sector.
 struct BucketSide {
-  u32 request[kWays];    // hint: the mailbox of the last request for this frame; kFailed | status after a
-                         // failed fill, until the claimer has dropped its pin
+  u32 request[kWays];  // hint: the mailbox of the last request for this frame; kRequestFailed | status after
+                       // a failed fill, until the claimer has dropped its pin
   u32 reference[kWays];  // racy: 1 since it was last looked at for eviction
   u32 lock;              // held to claim a way for a page whose primary bucket this is
   u32 reserved[3];
 };
 static_assert(sizeof(BucketSide) == 48);
 static_assert(offsetof(BucketSide, reference) == 16 && offsetof(BucketSide, lock) == 32);
-inline constexpr u32 kFailed = u32{1} << 31;
+inline constexpr u32 kRequestFailed = u32{1} << 31;
 
 constexpr u32 buckets_for(u32 frames) { return (frames + kWays - 1) / kWays; }
 
@@ -103,7 +104,7 @@ constexpr u32 secondary_bucket(u64 page, u32 buckets) {
 }
 
 // ---- Mailboxes: a pool, leased by whoever misses.
-inline constexpr u32 kMailboxesMax = 1024;
+inline constexpr u32 kMailboxesMax = 1024;  // a pool holds a power of two
 
 // Control: sequence 32 | frame 28 | operation 2 | state 2, from the top.
 inline constexpr u32 kIdle = 0, kPosted = 1, kOrphan = 2, kFinishing = 3;
