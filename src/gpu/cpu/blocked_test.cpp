@@ -1,0 +1,145 @@
+// The blocked interpreter against the lock-step interpreter: random kernels, every operation on every type,
+// and the errors that it reports.
+#include "gpu/cpu/blocked.hpp"
+
+#include <gmock/gmock.h>
+
+#include <random>
+
+#include "gpu/cpu/differential.hpp"
+#include "support/every_operation.hpp"
+
+namespace gpuio::gpu::cpu {
+namespace {
+
+using namespace kernel;
+using ::testing::HasSubstr;
+
+Status run_blocked(const View& kernel, std::array<u32, 3> grid, RandomData& data, u32 subgroup_size = 8) {
+  auto native = make_blocked(kernel, {.subgroup_size = subgroup_size});
+  if (!native) return native.error();
+  return run_grid(*native, kernel, grid, data);
+}
+
+void expect_like_interpreter(const View& kernel, std::array<u32, 3> grid, const RandomData& input,
+                             u32 subgroup_size) {
+  RandomData want = input, got = input;
+  const Outcome o =
+      interpret(kernel, grid, want.arguments(), {.subgroup_size = subgroup_size, .steps_max = 1u << 26});
+  ASSERT_TRUE(o.ok()) << o.error << " at line " << o.line;
+  const Status s = run_blocked(kernel, grid, got, subgroup_size);
+  ASSERT_TRUE(s) << s.message();
+  for (std::size_t p = 0; p < want.bytes.size(); ++p)
+    ASSERT_EQ(got.bytes[p], want.bytes[p]) << "parameter " << p;
+}
+
+TEST(Blocked, RandomKernels) {
+  const std::array<u32, 3> blocks[] = {{10, 1, 1}, {4, 2, 1}, {64, 1, 1}, {3, 5, 7}, {1, 1, 1}, {33, 2, 1}};
+  for (u64 seed = 0; seed < 600; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    RandomOptions options;
+    options.statements = seed % 2 == 0 ? 16 : 40;
+    options.block = blocks[seed % std::size(blocks)];
+    options.on_demand = false;
+    options.wide = seed % 7 != 0;
+    const Program p = random_program(seed, options);
+    expect_like_interpreter(p.view(), options.grid(), random_contents(p.view(), seed), seed % 3 == 0 ? 4 : 8);
+    if (HasFatalFailure()) return;
+  }
+}
+
+// Inputs of every_operation.hpp, and room for its results.
+RandomData interesting_data(Type t, u32 elements, u32 results) {
+  std::mt19937_64 random(42);
+  RandomData data;
+  data.bits.assign(3, 0);
+  for (int i = 0; i < 2; ++i) {
+    data.bytes.emplace_back(elements * size_of(t));
+    for (u32 e = 0; e < elements; ++e)
+      write_element(data.bytes.back(), e * size_of(t), size_of(t),
+                    test_kernels::interesting(t, random, true));
+  }
+  data.bytes.emplace_back(u64{results} * elements * 8);
+  return data;
+}
+
+TEST(Blocked, EveryOperationOnEveryType) {
+  constexpr u32 kElements = 1024;
+  const std::array<u32, 3> grid{kElements / test_kernels::kEveryLanes, 1, 1};
+  for (const Type t : {Type::boolean, Type::u32, Type::i32, Type::u64, Type::i64, Type::f32, Type::f64}) {
+    SCOPED_TRACE(int(t));
+    const auto e = test_kernels::every_arithmetic(t, kElements);
+    expect_like_interpreter(e.program.view(), grid, interesting_data(t, kElements, e.results), 8);
+  }
+  for (const Type t : test_kernels::kValueTypes) {
+    SCOPED_TRACE(int(t));
+    const auto e = test_kernels::every_cast(t, kElements);
+    expect_like_interpreter(e.program.view(), grid, interesting_data(t, kElements, e.results), 8);
+  }
+  const auto e = test_kernels::every_function(kElements);
+  expect_like_interpreter(e.program.view(), grid, interesting_data(Type::f32, kElements, e.results), 8);
+}
+
+// A kernel of one instruction that matters, at line 12.
+Program reading_at(u32 index, u32 elements, u8 width) {
+  Program p{.name = "reading", .block = {4, 1, 1}};
+  Builder b(p);
+  const u32 in = b.param(ParamKind::in, Type::u32, elements), out = b.param(ParamKind::inout, Type::u32, 8);
+  const u32 at = b.binary(Op::mul, b.builtin(Builtin::local_x), b.constant(Type::u32, index));
+  b.line = 12;
+  const u32 v = b.load(in, at, width);
+  b.store(out, b.builtin(Builtin::local_x), width == 1 ? v : b.extract(v, 0));
+  return p;
+}
+
+TEST(Blocked, AnIndexOutOfRangeNamesLineIndexAndLength) {
+  const auto message = [](const Program& p) {
+    RandomData data = random_contents(p.view(), 1);
+    const Status s = run_blocked(p.view(), {1, 1, 1}, data);
+    EXPECT_TRUE(s || s.code() == Code::invalid_address);
+    return s.message();
+  };
+  EXPECT_EQ(message(reading_at(1, 4, 1)), "");
+  EXPECT_EQ(message(reading_at(1, 3, 1)), "line 12: index 3 of 3 elements");
+  EXPECT_EQ(message(reading_at(0x80000001, 9, 1)), "line 12: index 2147483649 of 9 elements");
+  EXPECT_EQ(message(reading_at(2, 8, 2)), "");
+  EXPECT_EQ(message(reading_at(2, 7, 2)), "line 12: index 6 of 7 elements");
+  EXPECT_THAT(message(reading_at(1, 8, 2)), HasSubstr("line 12: index 1 of 8 elements is not aligned"));
+}
+
+TEST(Blocked, InactiveLanesTouchNothing) {
+  Program p{.name = "guarded", .block = {16, 1, 1}};
+  Builder b(p);
+  const u32 out = b.param(ParamKind::inout, Type::u32, 5);
+  const u32 i = b.builtin(Builtin::local_x);
+  b.if_(b.compare(Op::lt, i, b.constant(Type::u32, 5)));
+  b.store(out, i, b.binary(Op::add, b.load(out, i), i));
+  b.end_if();
+  expect_like_interpreter(p.view(), {1, 1, 1}, random_contents(p.view(), 3), 8);
+}
+
+TEST(Blocked, ABarrierThatSomeLanesMissIsAnError) {
+  Program p{.name = "missing", .block = {16, 1, 1}};
+  Builder b(p);
+  b.if_(b.compare(Op::lt, b.builtin(Builtin::local_x), b.constant(Type::u32, 5)));
+  b.line = 33;
+  b.barrier();
+  b.end_if();
+  RandomData none;
+  const Status s = run_blocked(p.view(), {1, 1, 1}, none);
+  EXPECT_THAT(s.message(), HasSubstr("line 33: barrier"));
+}
+
+TEST(Blocked, OnDemandAccessesAreRefused) {
+  Program p{.name = "demands", .block = {1, 1, 1}};
+  Builder b(p);
+  b.line = 5;
+  b.ondemand_load(b.param(ParamKind::on_demand, Type::u32), b.constant(Type::u32, 0));
+  auto native = make_blocked(p.view());
+  ASSERT_FALSE(native);
+  EXPECT_EQ(native.error().code(), Code::unsupported);
+  EXPECT_THAT(native.error().message(), HasSubstr("'demands', line 5"));
+}
+
+}  // namespace
+}  // namespace gpuio::gpu::cpu
