@@ -2,19 +2,24 @@
 //
 //   Engine   opens URIs of its schemes.
 //   Target   one opened thing: size, block size, capabilities. Any thread.
-//   Queue    submits operations to targets of its engine and delivers their completions. Belongs to one
-//   thread. Op       one operation, owned by the caller from submit until its completion is delivered.
+//   Queue    submits operations to targets of its engine and delivers their completions. One thread at a
+//            time: it may be handed over, and destroyed by another, once the first has finished with it.
+//   Op       one operation, owned by the caller from submit until its completion is delivered.
 //
 // Rules that every engine and every layer keeps, and the conformance suite checks:
 //  - `submit` never blocks and never allocates; it answers how many it took, in order. 0 means: poll first.
 //  - Every operation that was taken completes exactly once, with status and bytes, out of order, in `poll` on
-//  the queue's
-//    thread. Also when it is cancelled, when the target was closed and when the queue is being drained.
-//  - Bytes are the truth: a read past the end is short and ok; a failed operation says how much is certain.
+//    the queue's thread. Also when it is cancelled, and when its target was closed (destroyed) meanwhile: the
+//    engine keeps what it needs. Destroying the queue ends what is in flight without delivering it.
+//  - Bytes are the truth: a read past the end is short and ok, a write is ok only when all of it was written,
+//    and a failed operation says how many of its first bytes are certain. A read may have touched the rest of
+//    its segments.
+//  - An operation that can be seen to be wrong (another engine's target, null memory, a segment outside its
+//    region, a target not opened for it) is taken, and completes with INVALID_ARG or PERMISSION.
 //  - Only `flush` promises durability, for the writes that completed before it was submitted.
 //  - `cancel` asks; the completion still comes, CANCELED or not. Memory may be touched until then.
 //  - An engine starts no thread unless the kernel's interface forces it to, and then says so in its
-//  capabilities.
+//    capabilities.
 // Errors of open and registration are a Status with a message; a completion carries a code and the system's
 // errno, so that the path stays free of allocation; `describe` makes the message.
 #pragma once
@@ -94,7 +99,7 @@ struct Op {
   OpKind kind = OpKind::read;
   Target* target = nullptr;
   std::uint64_t offset = 0;
-  std::span<const Segment> segments;
+  std::span<const Segment> segments = {};
   void* user = nullptr;
 
   // Set by the engine before the completion is delivered.
@@ -106,7 +111,7 @@ struct Op {
   struct Scratch {
     Op* next = nullptr;
     std::uint64_t word[6] = {};
-  } scratch;
+  } scratch = {};
 
   std::uint64_t length() const {
     std::uint64_t n = 0;
@@ -120,13 +125,14 @@ class Queue {
   virtual ~Queue() = default;  // cancels and drains: nothing touches an Op or its memory afterwards
   virtual std::uint32_t depth() const = 0;                     // operations at once
   virtual std::uint32_t submit(std::span<Op* const> ops) = 0;  // how many were taken
-  virtual std::uint32_t poll(
-      std::span<Op*> done) = 0;  // how many completions were written to `done`; never blocks
-  // Returns when a completion may be there, or after the time; TIMEOUT is no failure of any operation.
+  virtual std::uint32_t poll(std::span<Op*> done) = 0;         // how many it wrote to `done`; never blocks
+  // Returns when a completion may be there, or after the time; TIMEOUT is no failure of any operation. With
+  // nothing in flight it returns ok at once: no wait without an end.
   virtual Status wait(std::uint64_t timeout_ns) = 0;
   virtual void cancel(Op& op) = 0;  // an operation that is not here is left alone
-  virtual Result<std::uint32_t> enroll(
-      std::span<std::byte> memory) = 0;  // registers; the memory outlives the queue or `withdraw`
+  // Registers memory, which outlives the queue or `withdraw`. An engine that cannot pin it takes it all the
+  // same.
+  virtual Result<std::uint32_t> enroll(std::span<std::byte> memory) = 0;
   virtual Status withdraw(std::uint32_t region) = 0;  // BUSY while an operation uses it
 };
 
@@ -138,7 +144,8 @@ class Engine {
   virtual Result<std::unique_ptr<Queue>> queue(std::uint32_t depth) = 0;
 };
 
-// "reading 4096 bytes at 8192 of /a/b: Input/output error (EIO)"
+// "reading 4096 bytes at 8192 of /a/b: Input/output error (EIO); 512 bytes are certain". The target must be
+// open.
 std::string describe(const Op& op);
 
 }  // namespace gpuio::io
