@@ -99,6 +99,8 @@ TEST(Config, TomlRefusals) {
   EXPECT_THAT(toml_refusal("max_gpus = 1\nmax_gpus = 2"), HasSubstr("a.toml:2:"));
   EXPECT_THAT(toml_refusal("max_gpus = 1\nio = [\n"), HasSubstr("a.toml:"));
   EXPECT_THAT(toml_refusal("\xff\xfe"), HasSubstr("a.toml:1:"));
+  for (const char* letter : {"\u00e9 = 1", "max_gpus = \u00e9", "max_gpus = 1 \u0491", "[\u3001]", "\ufb00"})
+    EXPECT_THAT(toml_refusal(letter), HasSubstr("a.toml:1:")) << letter;
 }
 
 TEST(Config, TomlTakesEveryType) {
