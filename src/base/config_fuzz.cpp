@@ -34,7 +34,8 @@ std::string planted(std::span<const uint8_t> input) {
 }  // namespace
 
 GPUIO_FUZZ(Config, check, planted,
-           {"", "max_gpus = -1\nlog_level = 'info'\n", "[paging]\ncache_size = '64MiB'\npage_size = 65536\n",
+           {"", "[\n", "\u00e9 = 1", "max_gpus = -1\nlog_level = 'info'\n",
+            "[paging]\ncache_size = '64MiB'\npage_size = 65536\n",
             "[retry]\nmax_retries = 0x3\nbackoff_multiplier = 1.5e0\n",
             "credentials_path = \"/a\\u00e9\\\"b\"\nnuma_strict = true\n",
             "io = { direct = 'never', queue_depth = 128 } # comment\n"})
