@@ -27,18 +27,23 @@ template <Storable T>
 class Arg {
  public:
   template <class U>
+    requires(std::same_as<T, U> || std::same_as<T, promote_t<U>>)
   constexpr Arg(const Expr<U>& e, u32 line = __builtin_LINE())
-      : tracer_(e.tracer_), id_(e.id_), var_(e.var_), widen_(!std::same_as<T, U>), line_(line) {
-    static_assert(std::same_as<T, U> || std::same_as<T, promote_t<U>>,
-                  "operands of different types: convert one with .as<T>()");
-  }
+      : tracer_(e.tracer_), id_(e.id_), var_(e.var_), widen_(!std::same_as<T, U>), line_(line) {}
   template <Literal L>
+    requires(kSameKind<T, L>)
   constexpr Arg(L v, u32 line = __builtin_LINE()) : line_(line) {
-    static_assert(kSameKind<T, L>, "a literal of another kind: integers for integers, floats for floats");
     literal_ = true;
     exact_ = exact<T>(v);
     if (exact_) bits_ = bits_of<T>(v);
   }
+  // The compiler prints these lines, and the line of the kernel.
+  // clang-format off
+  template <class U> requires(!std::same_as<T, U> && !std::same_as<T, promote_t<U>>)
+  Arg(const Expr<U>&, u32 = 0) = delete;  // operands of different types: convert one with .as<T>()
+  template <Literal L> requires(!kSameKind<T, L>)
+  Arg(L, u32 = 0) = delete;  // a literal of another kind: integers for integers, floats for floats
+  // clang-format on
 
   constexpr Tracer* tracer() const { return tracer_; }  // null for a literal
   constexpr u32 line() const { return line_; }
@@ -186,7 +191,7 @@ class Val : public Expr<T> {
   // A value is assigned once: use k.var() for what changes, and InOut for memory that is written.
   Val& operator=(const Val&) = delete;
   template <class U>
-  Val& operator=(const U&) = delete;
+  void operator=(const U&) const = delete;
 };
 
 template <class T>

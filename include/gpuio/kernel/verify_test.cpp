@@ -142,7 +142,8 @@ TEST(Races, TreeReductionWithoutItsBarrier) {
               auto t = k.tid();
               tile[t] = x[t];
               k.barrier();
-              for (u32 s = 128; s; s >>= 1) GPU_IF(t < s) tile[t] = tile[t] + tile[t + s];
+              for (u32 s = 128; s; s >>= 1)
+                GPU_IF(t < s) tile[t] = tile[t] + tile[t + s];
               GPU_IF(t == 0) y[0] = tile[0];
             }).error,
             Err::missing_barrier);
@@ -272,7 +273,9 @@ TEST(Barriers, UnderADivergentBranch) {
   };
   EXPECT_BAD(Err::divergent_barrier, line, line - 2, k);
   EXPECT_GOOD(k, Block{1, 1, 1});
-  EXPECT_GOOD([](Ctx c, Val<u32> n) { GPU_IF(n < 4) c.barrier(); });
+  EXPECT_GOOD([](Ctx c, Val<u32> n) {
+    GPU_IF(n < 4) c.barrier();
+  });
 }
 TEST(Barriers, AfterAReturnOfSome) {
   u32 line = 0;
@@ -309,7 +312,9 @@ TEST(Barriers, InALoopThatSomeLeave) {
     }
   });
   EXPECT_GOOD([](Ctx c, In<u32> x) {  // voted
-    GPU_LOOP(c) { c.break_if(!c.barrier_any(x[c.tid()] == 0)); }
+    GPU_LOOP(c) {
+      c.break_if(!c.barrier_any(x[c.tid()] == 0));
+    }
   });
   EXPECT_EQ(check([](Ctx c, In<u32> x) {  // some skip it
               for (auto i : c.range(0u, 4u)) {
@@ -405,7 +410,8 @@ TEST(Indices, TheGridsEdgeHidesNoMistake) {
             Err::index_out_of_range);
   EXPECT_GOOD([](Ctx c, Val<u32> n, Out<u32> y) {  // n may be what keeps i below 64
     auto s = c.shared<u32, 64>();
-    for (auto i : c.range(0u, 100u)) GPU_IF(i < n) y[i] = s[i];
+    for (auto i : c.range(0u, 100u))
+      GPU_IF(i < n) y[i] = s[i];
   });
 }
 TEST(Indices, VectorsAreAligned) {

@@ -1,0 +1,7 @@
+// expect: missing_barrier 6 5
+#include <gpuio/kernel.hpp>
+using namespace gpuio::kernel;
+constexpr auto k0 = kernel<"k", 64>([](Ctx k, In<f32> x, Out<f32> y) { auto tile = k.shared<f32, 64>();
+  tile[k.tid()] = x[k.tid()];
+  y[k.tid()] = tile[63 - k.tid()];
+});

@@ -1,0 +1,6 @@
+// expect: text 5 deleted
+#include <gpuio/kernel.hpp>
+using namespace gpuio::kernel;
+constexpr auto k0 = kernel<"k", 64>([](Ctx k, Out<f32> y) {
+  if (k.tid() < 4) y[k.tid()] = 1.0f;
+});
