@@ -7,6 +7,9 @@
 // O_DIRECT for whatever is aligned and ordinary IO for the edges; where the file system refuses O_DIRECT,
 // ordinary IO. TargetInfo says which (route) and why not a better one (reason).
 //
+// Small writes of whole pages are copied into the page cache at once as well; when the system holds a writer
+// back, the next ones go to the ring: submit has then waited once, for as long as that write took.
+//
 // Threads: the engine and its targets, any; a queue, one at a time. A queue keeps a closed file's descriptor
 // until it is next used. Errors: see io/engine.hpp; directories, pipes and sockets are INVALID_ARG.
 //

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <typeinfo>
 
 #include "base/platform/file.hpp"
 #include "engines/file/file.hpp"
@@ -25,10 +26,12 @@ struct OpenFile {
       1;  // of direct IO; at least a page, so that no page is both direct and cached in one operation
   std::string reason;  // why not the route that was asked for
 
-  // The three below are hints that any thread may see late: relaxed.
+  // Those below are hints that any thread may see late: relaxed.
   std::atomic<bool> direct_refused{false};  // the file system refused an aligned request at run time
   std::atomic<bool> probe_refused{false};   // it knows no RWF_NOWAIT
   std::atomic<std::uint32_t> cold{0};       // probes in a row that found nothing in the page cache
+
+  std::atomic<std::uint32_t> writes_to_ring{0};  // so many writes go there, as one into the cache was slow
 
   bool use_direct() const { return direct.is_open() && !direct_refused.load(std::memory_order_relaxed); }
 };
@@ -56,6 +59,11 @@ class FileTarget final : public Target {
   std::shared_ptr<FileShared> shared_;
   std::shared_ptr<OpenFile> file_;
 };
+
+// Null for a target of another engine. (A dynamic_cast would take ten times as long, for each operation.)
+inline const FileTarget* file_target(const Target* target) {
+  return target && typeid(*target) == typeid(FileTarget) ? static_cast<const FileTarget*>(target) : nullptr;
+}
 
 Result<std::unique_ptr<Queue>> make_uring_queue(std::shared_ptr<FileShared> shared, std::uint32_t depth);
 Result<std::unique_ptr<Queue>> make_thread_queue(std::shared_ptr<FileShared> shared, std::uint32_t depth);

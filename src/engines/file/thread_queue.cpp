@@ -121,7 +121,7 @@ class ThreadQueue final : public Queue {
     op.code = Code::ok;
     op.system_error = 0;
     op.bytes = 0;
-    const auto* target = dynamic_cast<FileTarget*>(op.target);
+    const FileTarget* target = file_target(op.target);
     op.code = target ? check(op, target->file()->caps, regions_) : Code::invalid_arg;
     if (op.code != Code::ok) {
       deliver(op);

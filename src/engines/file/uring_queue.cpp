@@ -8,7 +8,9 @@
 #include <cerrno>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "base/log.hpp"
+#include "base/platform/memory.hpp"
 #include "base/platform/system_error.hpp"
 #include "engines/file/transfer.hpp"
 #include "io/op_list.hpp"
@@ -24,6 +26,12 @@ constexpr std::uint32_t kFileSlots = 64;       // registered descriptors: two a 
 constexpr std::uint64_t kPinMax = 1ull << 30;  // the kernel registers no larger piece of memory
 constexpr std::uint32_t kColdStreak = 8,
                         kColdProbe = 16;  // after 8 misses in a row, look into the cache every 16th time
+
+// Writes of whole pages into the page cache are copies too, as long as the system does not hold writers back.
+// One that took longer than kSlowWriteNs sends the next ones to the ring, where waiting costs nobody
+// anything.
+constexpr std::uint64_t kCopyWriteMax = 64 << 10, kSlowWriteNs = 500'000;
+constexpr std::uint32_t kWritesToRing = 4096;
 
 class UringQueue final : public Queue {
  public:
@@ -54,6 +62,7 @@ class UringQueue final : public Queue {
   std::uint64_t tag(std::uint32_t slot) const { return uses_[slot] << kSlotBits | slot; }
   void accept(Op& op);
   bool copy_resident(Transfer& t);
+  bool copy_write(Transfer& t);
   void push(std::uint32_t slot);
   void finish(Op& op, Code code, int system_error);
   void retire(std::uint32_t slot);
@@ -138,7 +147,7 @@ void UringQueue::accept(Op& op) {
   op.code = Code::ok;
   op.system_error = 0;
   op.bytes = 0;
-  auto* target = dynamic_cast<FileTarget*>(op.target);
+  const FileTarget* target = file_target(op.target);
   const Code refused = target ? check(op, target->file()->caps, regions_) : Code::invalid_arg;
   if (refused != Code::ok) return finish(op, refused, 0);
   const std::uint32_t slot = free_.back();
@@ -149,6 +158,7 @@ void UringQueue::accept(Op& op) {
   regions_.hold(op);
   if (op.kind != OpKind::flush) {
     if (op.kind == OpKind::read && !t.bypass_cache && copy_resident(t)) return retire(slot);
+    if (op.kind == OpKind::write && !t.bypass_cache && copy_write(t)) return retire(slot);
     if (!t.plan()) return retire(slot);
   }
   push(slot);
@@ -177,6 +187,28 @@ bool UringQueue::copy_resident(Transfer& t) {
   // Nothing here or no way to know: a file too large to be kept in memory is read past the cache.
   t.bypass_cache = file.read_direct_when_cold;
   return false;
+}
+
+// Copies whole pages into the page cache; true when that ended the operation. The ring would hand each to a
+// kernel thread, for file systems that know no RWF_NOWAIT for writes (ext4): a third of the speed.
+bool UringQueue::copy_write(Transfer& t) {
+  OpenFile& file = *t.file;
+  if (!options_.page_cache || t.total > kCopyWriteMax || (t.op->offset | t.total) % page_bytes())
+    return false;
+  if (const auto left = file.writes_to_ring.load(std::memory_order_relaxed)) {
+    file.writes_to_ring.store(left - 1, std::memory_order_relaxed);
+    return false;
+  }
+  const std::uint64_t start = SteadyClock().now_ns();
+  bool ended = false;
+  while (!ended && t.plan()) {
+    const auto moved = ::pwritev(t.fd(), t.vectors.data(), static_cast<int>(t.vector_count),
+                                 static_cast<off_t>(t.position()));
+    ended = t.settle(moved < 0 ? -errno : moved);
+  }
+  if (SteadyClock().now_ns() - start > kSlowWriteNs)
+    file.writes_to_ring.store(kWritesToRing, std::memory_order_relaxed);
+  return true;
 }
 
 // Writes the planned piece, or the flush, into the ring. There is always room: see start().

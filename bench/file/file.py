@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""The file engine against fio (io_uring; the ceiling), NIXL's POSIX plugin (the peer) and plain pread, on one file, one run.
+
+    file.py --bin build/release/bench/file [--dir D] [--rounds 11] [--seconds 0.7] [--cases r4k_direct_d1,…]
+            [--nixl PYTHON] [--json OUT]
+    file.py --bin … --smoke     one second in all: does everything run and read the right bytes?
+
+Every round runs all contenders of a case one after another, so that slow drift of the machine touches all of them. Ratios are of
+throughput, ours over theirs, pair by pair; compare.py gives the verdict. The files are written anew, one to read (word at byte o is
+o * K, so every reader but fio checks what it read) and one to write (ours reads back and checks its last writes). Hot cases run with the file in the page cache.
+As root it raises its own scheduling group, and it tells how much of the machine others used meanwhile.
+Exit 1 when a case is slower than the better of fio and NIXL.
+"""
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import compare  # noqa: E402
+
+# name: pattern, block, depth, direct
+CASES = {
+    "r4k_direct_d1": ("randread", 4096, 1, 1), "r4k_direct_d32": ("randread", 4096, 32, 1),
+    "w4k_direct_d1": ("randwrite", 4096, 1, 1), "w4k_direct_d32": ("randwrite", 4096, 32, 1),
+    "r4k_hot_d1": ("randread", 4096, 1, 0), "r4k_hot_d32": ("randread", 4096, 32, 0),
+    "w4k_hot_d1": ("randwrite", 4096, 1, 0), "w4k_hot_d32": ("randwrite", 4096, 32, 0),
+    "r1m_direct_d8": ("read", 1 << 20, 8, 1), "w1m_direct_d8": ("write", 1 << 20, 8, 1),
+    "r1m_hot_d8": ("read", 1 << 20, 8, 0),
+}
+PEERS = ("fio", "fio_psync", "nixl")  # that we mean to reach
+
+
+def last_json(command, env=None):
+    p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    if p.returncode:
+        sys.exit(f"{' '.join(command)}: exit {p.returncode}\n{p.stderr[-2000:]}")
+    return json.loads(p.stdout[p.stdout.index("{"):])
+
+
+def fio(engine):
+    def run(job, path, seconds, size):
+        pattern, block, depth, direct = job
+        env = dict(os.environ, GLIBC_TUNABLES="glibc.malloc.hugetlb=1")  # buffers on huge pages, as ours
+        result = last_json(["fio", "--output-format=json", "--name=j", "--filename=" + path, "--rw=" + pattern, f"--bs={block}",
+                            f"--size={size}", "--ioengine=" + engine, f"--iodepth={depth}", f"--direct={direct}", "--time_based",
+                            f"--runtime={int(seconds * 1000)}ms", "--norandommap", "--randrepeat=0", "--invalidate=0",
+                            "--thread"], env)  # a process would make a session of its own, outside our scheduling group
+        side = result["jobs"][0]["write" if "write" in pattern else "read"]
+        return {"iops": side["iops"], "p50_us": side["clat_ns"]["percentile"]["50.000000"] / 1e3,
+                "p99_us": side["clat_ns"]["percentile"]["99.000000"] / 1e3, "route": "fio " + engine}
+    return run
+
+
+def program(command):
+    def run(job, path, seconds, size):
+        pattern, block, depth, direct = job
+        return last_json(command + [path, pattern, str(block), str(depth), str(direct), str(seconds), str(size)])
+    return run
+
+
+def contenders(args):
+    """name: runner, and why the others are not measured."""
+    found = {"ours": program([os.path.join(args.bin, "bench_file_ours")]),
+             "pread": program([os.path.join(args.bin, "bench_file_pread")])}
+    missing = {}
+    if shutil.which("fio"):
+        found["fio"] = fio("io_uring")
+        found["fio_psync"] = fio("psync")
+    else:
+        missing["fio"] = "not installed (apt-get install fio)"
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nixl_posix.py")
+    probe = subprocess.run([args.nixl, script, "--probe"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if probe.returncode == 0:
+        found["nixl"] = program([args.nixl, script])
+    else:
+        missing["nixl"] = "no nixl package in " + args.nixl
+    return found, missing
+
+
+def write_file(path, size):
+    """Through an array of words, 16 MiB at a time."""
+    import array
+    k, step = 0x9E3779B97F4A7C15, 16 << 20
+    with open(path, "wb") as out:
+        for base in range(0, size, step):
+            words = array.array("Q", ((o * k) & 0xFFFFFFFFFFFFFFFF for o in range(base, min(base + step, size), 8)))
+            out.write(words.tobytes())
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def warm(path):
+    with open(path, "rb", buffering=0) as f:
+        while f.read(4 << 20):
+            pass
+
+
+def busy_s():
+    fields = [int(x) for x in open("/proc/stat", encoding="ascii").readline().split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(args, names, size, read_path, write_path):
+    found, missing = contenders(args)
+    result = {"cases": {}, "detail": {}, "verdicts": {}, "not_measured": missing}
+    for name in names:
+        job = CASES[name]
+        path = write_path if "write" in job[0] else read_path
+        warm(path)
+        runs = {c: [] for c in found if not (c == "fio_psync" and job[2] > 1) and not (c == "pread" and job[2] > 1)}
+        busy, own, wall = busy_s(), os.times(), time.time()
+        for r in range(args.rounds):
+            order = list(runs)
+            for c in order[r % len(order):] + order[:r % len(order)]:
+                runs[c].append(found[c](job, path, args.seconds, size))
+        now = os.times()
+        mine = now.children_user + now.children_system - own.children_user - own.children_system
+        others = max(0.0, busy_s() - busy - mine) / (time.time() - wall) / os.cpu_count()
+        series = {c: [x["iops"] for x in got] for c, got in runs.items()}
+        result["cases"][name] = series
+        result["detail"][name] = {c: {k: statistics.median(x[k] for x in got) for k in ("p50_us", "p99_us")} | {"route": got[0]["route"]}
+                                  for c, got in runs.items()} | {"others_cpu": round(others, 2)}
+        against = {c: compare.verdict([a / b for a, b in zip(series["ours"], series[c])]) for c in series if c != "ours"}
+        result["verdicts"][name] = against
+        show(name, job, series, against, others)
+    return result
+
+
+def show(name, job, series, against, others):
+    unit = (lambda iops: f"{iops * job[1] / 1e6:8.0f} MB/s") if job[1] > 65536 else (lambda iops: f"{iops / 1e3:8.1f} k/s")
+    print(f"{name}: ours {unit(statistics.median(series['ours']))}   (others used {others:.0%} of the machine)")
+    for c, v in against.items():
+        print(f"    {c:10}{unit(statistics.median(series[c]))}  {v['ratio']:6.2f}x [{v['low']:.2f}, {v['high']:.2f}]  {v['verdict']}")
+    sys.stdout.flush()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--dir", default=None)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--seconds", type=float, default=0.7)
+    parser.add_argument("--size", type=int, default=1 << 30)
+    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--nixl", default=sys.executable)
+    parser.add_argument("--json", default=None)
+    parser.add_argument("--smoke", action="store_true")
+    args = parser.parse_args()
+    names = args.cases.split(",")
+    if args.smoke:
+        args.rounds, args.seconds, args.size = 1, 0.02, 16 << 20
+        names = names[::3]
+    elif os.geteuid() == 0:
+        try:
+            with open("/proc/self/autogroup", "w", encoding="ascii") as group:
+                group.write("-20")
+        except OSError:
+            pass
+    with tempfile.TemporaryDirectory(dir=args.dir or args.bin) as directory:
+        paths = [os.path.join(directory, name) for name in ("read", "written")]
+        for path in paths:
+            write_file(path, args.size)
+        result = measure(args, names, args.size, *paths)
+    for c, why in result["not_measured"].items():
+        print(f"{c}: not measured, {why}")
+    result["environment"] = {"kernel": platform.release(), "cpus": os.cpu_count(), "rounds": args.rounds, "seconds": args.seconds,
+                             "file_bytes": args.size, "load": os.getloadavg()}
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as out:
+            json.dump(result, out, indent=1)
+    if args.smoke:
+        return 0
+    slower = [n for n, v in result["verdicts"].items() if any(v[c]["verdict"] == "slower" for c in PEERS if c in v)]
+    print("slower than a peer: " + (", ".join(slower) or "none"))
+    return 1 if slower else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
