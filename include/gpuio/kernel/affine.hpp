@@ -127,7 +127,7 @@ class Integers {
   }
 
   constexpr Range range(u32 value) const { return range_[value]; }
-  constexpr const Affine& sum_of(u32 value) const { return sum_[value]; }
+  constexpr const Affine& sum_of(u32 value) const { return sums_[sum_[value]]; }
   constexpr const Symbol& symbol(u32 s) const { return symbols_[s]; }
   // Two values with one number are equal wherever both are defined, in one iteration.
   constexpr u32 number(u32 value) const { return number_[value]; }
@@ -159,17 +159,18 @@ class Integers {
     range_.assign(v_.insts.size(), Range{});
     var_.assign(v_.vars.size(), Range{0, 0});
     for (u32 round = 0;; ++round) {
-      std::vector<Range> before = var_;
+      bool changed = false;
       for (u32 n = 0; n < v_.insts.size(); ++n) {
         const Inst& i = v_.insts[n];
-        if (i.op == Op::var_store) var_[i.a] = var_[i.a].join(range_[i.b]);
-        else if (i.type != Type::none) range_[n] = evaluate(i);
-      }
-      bool changed = false;
-      for (u32 n = 0; n < var_.size(); ++n) {
-        if (var_[n] == before[n]) continue;
+        if (!is_integer(i.type) && i.type != Type::boolean) continue;
+        if (i.op != Op::var_store) {
+          range_[n] = evaluate(i);
+          continue;
+        }
+        const Range joined = var_[i.a].join(range_[i.b]);
+        if (joined == var_[i.a]) continue;
         changed = true;
-        if (round >= 2) var_[n] = range_of_type(v_.vars[n]);
+        var_[i.a] = round >= 2 ? range_of_type(i.type) : joined;
       }
       if (!changed) return;
     }
@@ -229,7 +230,10 @@ class Integers {
       new_symbol({0, i64(v_.block[axis]) - 1}, 0, v_.block[axis] > 1, true);
     new_symbol({0, 127}, 0, many);
     new_symbol({0, i64(v_.lanes()) - 1}, 0, many);
-    sum_.assign(n, Affine{});
+    sum_.assign(n, 0);
+    sums_.assign(1, Affine{});
+    sums_[0].known = false;
+    find_needed();
     number_.assign(n, 0);
     own_.assign(n, kNone);
     position_.assign(n, 0);
@@ -258,7 +262,9 @@ class Integers {
           break;
         default: break;
       }
-      if (has_result(inst.op)) number_value(i);
+      number_[i] = i;
+      position_[i] = i;
+      if (needed_[i]) number_value(i);
     }
   }
   constexpr void match_ends() {
@@ -271,6 +277,29 @@ class Integers {
         opened.pop_back();
       }
     }
+  }
+  // Values that indices, conditions and bounds are made of; floats and what only they need are left alone.
+  constexpr void find_needed() {
+    needed_.assign(v_.insts.size(), 0);
+    for (u32 n = u32(v_.insts.size()); n-- > 0;) {
+      const Inst& i = v_.insts[n];
+      if (i.op >= Op::load && i.op <= Op::atomic_cas && i.a & kShared) needed_[i.b] = 1;
+      else if (i.op >= Op::load && i.op <= Op::atomic_cas)
+        needed_[i.b] |= i.width > 1 || v_.params[i.a].count != 0;
+      else if (i.op == Op::ondemand_load) needed_[i.b] |= v_.params[i.a].count != 0;
+      else if (i.op == Op::if_) needed_[i.a] = 1;
+      else if (i.op == Op::for_) needed_[n] = 1;
+      if (!needed_[n] || !(i.op <= Op::compose || i.op == Op::for_)) continue;
+      if (i.from != Type::none && !is_integer(i.from) && i.from != Type::boolean) continue;
+      const u32 mask = value_operands(i);
+      if (mask & 1) needed_[i.a] = 1;
+      if (mask & 2) needed_[i.b] = 1;
+      if (mask & 4) needed_[i.c] = 1;
+    }
+  }
+  constexpr void keep(u32 n, const Affine& a) {
+    sum_[n] = u32(sums_.size());
+    sums_.push_back(a);
   }
   // From `here` on, vars stored in [from, to) hold something new.
   constexpr void forget(u32 from, u32 to, u32 here) {
@@ -298,7 +327,7 @@ class Integers {
       position_[n] = seen_[key.a];
     } else if (!pure(key.op)) {
       position_[n] = n;
-      if (is_integer(key.type)) sum_[n] = sum_of_inst(n);
+      if (is_integer(key.type)) keep(n, sum_of_inst(n));
       return;
     }
     u64 h =
@@ -316,7 +345,7 @@ class Integers {
       at = (at + 1) & (table_.size() - 1);
     }
     table_[at] = n;
-    if (is_integer(key.type)) sum_[n] = sum_of_inst(n);
+    if (is_integer(key.type)) keep(n, sum_of_inst(n));
     if (key.op == Op::var_load) own_[n] = key.b;
   }
   constexpr bool same(u32 other, const Inst& key) const {
@@ -348,29 +377,29 @@ class Integers {
         r.known = r.constant > -kHuge / 4 && r.constant < kHuge / 4;
         break;
       case Op::builtin: return builtin(n, Builtin(i.mode));
-      case Op::add: r = sum(sum_[i.a], 1, sum_[i.b]); break;
-      case Op::sub: r = sum(sum_[i.a], -1, sum_[i.b]); break;
+      case Op::add: r = sum(sum_of(i.a), 1, sum_of(i.b)); break;
+      case Op::sub: r = sum(sum_of(i.a), -1, sum_of(i.b)); break;
       case Op::mul:
-        if (sum_[i.b].known && sum_[i.b].count == 0) r = sum(r, sum_[i.b].constant, sum_[i.a]);
-        else if (sum_[i.a].known && sum_[i.a].count == 0) r = sum(r, sum_[i.a].constant, sum_[i.b]);
+        if (sum_of(i.b).known && sum_of(i.b).count == 0) r = sum(r, sum_of(i.b).constant, sum_of(i.a));
+        else if (sum_of(i.a).known && sum_of(i.a).count == 0) r = sum(r, sum_of(i.a).constant, sum_of(i.b));
         else r.known = false;
         break;
       case Op::shl:
-        if (sum_[i.b].count == 0 && sum_[i.b].constant >= 0 && sum_[i.b].constant < 32)
-          r = sum(r, i64{1} << sum_[i.b].constant, sum_[i.a]);
+        if (sum_of(i.b).count == 0 && sum_of(i.b).constant >= 0 && sum_of(i.b).constant < 32)
+          r = sum(r, i64{1} << sum_of(i.b).constant, sum_of(i.a));
         else r.known = false;
         break;
-      case Op::neg: r = sum(r, -1, sum_[i.a]); break;
+      case Op::neg: r = sum(r, -1, sum_of(i.a)); break;
       case Op::cast:
       case Op::bitcast:
         // The same integer, if neither type had to wrap it.
-        if (is_integer(i.from) && bounds(sum_[i.a]).within(range_of_type(i.from)) &&
-            bounds(sum_[i.a]).within(range_of_type(i.type)))
-          return sum_[i.a];
+        if (is_integer(i.from) && bounds(sum_of(i.a)).within(range_of_type(i.from)) &&
+            bounds(sum_of(i.a)).within(range_of_type(i.type)))
+          return sum_of(i.a);
         r.known = false;
         break;
       case Op::rem:
-        if (bounds(sum_[i.a]).within({0, range_[i.b].lo - 1})) return sum_[i.a];
+        if (bounds(sum_of(i.a)).within({0, range_[i.b].lo - 1})) return sum_of(i.a);
         r.known = false;
         break;
       case Op::for_: return counter(n);
@@ -406,21 +435,23 @@ class Integers {
     const Inst& i = v_.insts[n];
     const Range begin = range_[i.a], end = range_[i.b];
     const i64 step = range_[i.c].lo;
-    if (!sum_[i.a].known || step <= 0) return opaque(n);
+    if (!sum_of(i.a).known || step <= 0) return opaque(n);
     const i64 span = sat_add(end.hi, -begin.lo);
     const i64 trips = span <= 0 ? 1 : span / step + (span % step != 0);
     bool exact = end.lo == end.hi;
-    for (u32 t = 0; t < sum_[i.a].count; ++t) exact = exact && symbols_[sum_[i.a].terms[t].symbol].exact;
+    for (u32 t = 0; t < sum_of(i.a).count; ++t) exact = exact && symbols_[sum_of(i.a).terms[t].symbol].exact;
     for (u32 j = n; j < end_[n] && exact; ++j)
       exact =
           v_.insts[j].op != Op::break_ && v_.insts[j].op != Op::continue_ && v_.insts[j].op != Op::return_;
-    return sum(sum_[i.a], step, alone(new_symbol({0, trips - 1}, n, false, exact)));
+    return sum(sum_of(i.a), step, alone(new_symbol({0, trips - 1}, n, false, exact)));
   }
 
   const View& v_;
   const Flow& flow_;
   std::vector<Range> range_, var_;
-  std::vector<Affine> sum_;
+  std::vector<u32> sum_;  // of each value: which of sums_; 0: not known
+  std::vector<Affine> sums_;
+  std::vector<u8> needed_;
   std::vector<Symbol> symbols_;
   std::vector<u32> number_, own_, position_, seen_, table_, end_;
 };

@@ -50,7 +50,6 @@ enum class Err : u8 {
   suspend_divergent_subgroup,
   suspend_lock,
   suspend_active_mask,
-  suspend_slab,
 };
 
 struct VerifyResult {
@@ -107,7 +106,6 @@ constexpr std::string_view words(Err e) {
       return "a divergent subgroup operation in a kernel that may be suspended";
     case Err::suspend_lock: return "a lock held across an on-demand access";
     case Err::suspend_active_mask: return "the set of active lanes changes where lanes may be suspended";
-    case Err::suspend_slab: return "more live state than a suspended lane may save";
   }
   return "unknown";
 }
@@ -127,9 +125,8 @@ inline std::string message(const VerifyResult& r) {
     case Err::index_out_of_range:
       s += ", index " + std::to_string(r.other) + " of " + std::to_string(r.detail) + " elements";
       break;
-    case Err::vector_misaligned: break;
-    case Err::suspend_slab:
-      s += ", " + std::to_string(r.other) + " bytes of at most " + std::to_string(r.detail);
+    case Err::vector_misaligned:
+      s += ", index " + std::to_string(r.other) + ", width " + std::to_string(r.detail);
       break;
     default:
       if (r.other) s += ", see line " + std::to_string(r.other);

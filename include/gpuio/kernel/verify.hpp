@@ -24,7 +24,7 @@ constexpr VerifyResult verify(const View& v, VerifyOptions options = {}) {
   const detail::Flow flow(v);
   r = flow.check_barriers();
   if (!r.ok()) return r;
-  return detail::Memory(v, flow, options.races).run();
+  return detail::checks_memory(v) ? detail::Memory(v, flow, options.races).run() : r;
 }
 
 }  // namespace gpuio::kernel

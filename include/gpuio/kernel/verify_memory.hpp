@@ -20,7 +20,7 @@ namespace gpuio::kernel::detail {
 class Memory {
  public:
   constexpr Memory(const View& v, const Flow& flow, bool races)
-      : v_(v), flow_(flow), ints_(v, flow), races_(races && v.lanes() > 1) {
+      : v_(v), flow_(flow), ints_(v, flow), races_(races && v.lanes() > 1 && !v.shared.empty()) {
     else_.assign(v.insts.size(), kNone);
     barriers_.assign(v.insts.size() + 1, 0);
     std::vector<u32> opened;
@@ -476,5 +476,13 @@ class Memory {
   u32 fact_ = kNone;
   VerifyResult result_;
 };
+
+// Is there anything for Memory to check? Shared arrays, declared lengths, vectors.
+constexpr bool checks_memory(const View& v) {
+  bool any = !v.shared.empty();
+  for (const Param& p : v.params) any = any || p.count != 0;
+  for (const Inst& i : v.insts) any = any || i.width > 1;
+  return any;
+}
 
 }  // namespace gpuio::kernel::detail

@@ -19,7 +19,7 @@ class TypeCheck {
     for (at_ = 0; at_ < v_.insts.size() && result_.ok(); ++at_) {
       const Inst& i = v_.insts[at_];
       structure(i);
-      if (result_.ok()) operands(i);
+      if (result_.ok() && !opens_region(i.op)) operands(i);
       if (result_.ok()) types(i);
       if (has_result(i.op)) region_[at_] = frames_.back().region;
     }
