@@ -24,7 +24,7 @@ ARROWS = {
     "src/base": set(),
     "src/gpu": BASE,
     "src/gpu/cpu": GPU | KERNEL,
-    "src/gpu/vulkan": GPU,
+    "src/gpu/vulkan": GPU | KERNEL,
     "src/gpu/cuda": GPU,
     "src/launch": GPU | KERNEL,
     "src/io": BASE,

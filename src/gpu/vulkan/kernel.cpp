@@ -1,0 +1,106 @@
+// Pipelines: what a module asks of the device is read from its words, so that a refusal can name it.
+#include <algorithm>
+
+#include "gpu/vulkan/device.hpp"
+
+namespace gpuio::gpu::vulkan {
+namespace {
+
+constexpr std::uint32_t kMagic = 0x07230203, kOpCapability = 17, kHeaderWords = 5;
+constexpr std::uint32_t kParametersMax = 256;
+
+struct Need {
+  std::uint32_t capability;  // SPIR-V's number
+  VkBool32 there;
+  std::string_view what;
+};
+
+std::vector<Need> offers(const Adapter& a) {
+  return {{10, a.features.shaderFloat64, "64-bit floats (shaderFloat64)"},
+          {12, a.features12.shaderBufferInt64Atomics, "64-bit atomics (shaderBufferInt64Atomics)"},
+          {4433, a.features11.storageBuffer16BitAccess, "16-bit storage (storageBuffer16BitAccess)"},
+          {4448, a.features12.storageBuffer8BitAccess, "8-bit storage (storageBuffer8BitAccess)"},
+          {62, (a.subgroup_operations & VK_SUBGROUP_FEATURE_VOTE_BIT) != 0, "subgroup votes"},
+          {63, (a.subgroup_operations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT) != 0, "subgroup reductions"},
+          {64, (a.subgroup_operations & VK_SUBGROUP_FEATURE_BALLOT_BIT) != 0, "subgroup ballots"},
+          {65, (a.subgroup_operations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0, "subgroup shuffles"}};
+}
+
+Status check_module(const Adapter& a, const KernelCode& code) {
+  if (code.spirv.empty())
+    return error(Code::unsupported, "load of '{}': it has no SPIR-V, which is what Vulkan runs", code.name);
+  if (code.spirv.size() < kHeaderWords || code.spirv[0] != kMagic)
+    return error(Code::invalid_arg, "load of '{}': its {} words are no SPIR-V module", code.name,
+                 code.spirv.size());
+  const std::vector<Need> needs = offers(a);
+  for (std::size_t at = kHeaderWords;
+       at + 1 < code.spirv.size() && (code.spirv[at] & 0xffff) == kOpCapability; at += 2)
+    for (const Need& n : needs)
+      if (n.capability == code.spirv[at + 1] && !n.there)
+        return error(Code::unsupported, "load of '{}': {} lacks {}", code.name, a.properties.deviceName,
+                     n.what);
+  return {};
+}
+
+Status check_sizes(const DeviceInfo& info, const Adapter& a, const KernelCode& code) {
+  const std::uint64_t lanes = std::uint64_t{code.block[0]} * code.block[1] * code.block[2];
+  for (int d = 0; d < 3; ++d)
+    if (code.block[d] == 0 || code.block[d] > a.properties.limits.maxComputeWorkGroupSize[d] ||
+        lanes > info.lanes_max)
+      return error(Code::invalid_arg,
+                   "load of '{}': a workgroup of {}x{}x{} lanes; at most {} ({}x{}x{}) are possible",
+                   code.name, code.block[0], code.block[1], code.block[2], info.lanes_max,
+                   a.properties.limits.maxComputeWorkGroupSize[0],
+                   a.properties.limits.maxComputeWorkGroupSize[1],
+                   a.properties.limits.maxComputeWorkGroupSize[2]);
+  if (code.shared_bytes > info.shared_bytes_max)
+    return error(Code::invalid_arg, "load of '{}': {} bytes of shared memory, at most {}", code.name,
+                 code.shared_bytes, info.shared_bytes_max);
+  if (code.parameters > kParametersMax)
+    return error(Code::invalid_arg, "load of '{}': {} parameters, at most {}", code.name, code.parameters,
+                 kParametersMax);
+  return {};
+}
+
+Status make_pipeline(Core& core, std::span<const std::uint32_t> words, VulkanKernel& kernel) {
+  VkPushConstantRange range{VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(std::uint64_t)};
+  VkPipelineLayoutCreateInfo layout{VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO};
+  layout.pushConstantRangeCount = 1;
+  layout.pPushConstantRanges = &range;
+  Status s = core.check(core.vk.vkCreatePipelineLayout(core.device, &layout, nullptr, &kernel.layout),
+                        "vkCreatePipelineLayout");
+  if (!s) return s;
+  VkShaderModuleCreateInfo code{VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
+  code.codeSize = words.size_bytes();
+  code.pCode = words.data();
+  VkShaderModule module = VK_NULL_HANDLE;
+  s = core.check(core.vk.vkCreateShaderModule(core.device, &code, nullptr, &module), "vkCreateShaderModule");
+  if (!s) return s;
+  VkComputePipelineCreateInfo info{VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO};
+  info.stage = {VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO};
+  info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
+  info.stage.module = module;
+  info.stage.pName = "main";
+  info.layout = kernel.layout;
+  s = core.check(
+      core.vk.vkCreateComputePipelines(core.device, VK_NULL_HANDLE, 1, &info, nullptr, &kernel.pipeline),
+      "vkCreateComputePipelines");
+  core.vk.vkDestroyShaderModule(core.device, module, nullptr);
+  return s;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Kernel>> VulkanDevice::load(const KernelCode& code) {
+  if (Status s = core_->alive(); !s) return fail(std::move(s));
+  if (Status s = check_module(core_->found, code); !s) return fail(std::move(s));
+  if (Status s = check_sizes(info_, core_->found, code); !s) return fail(std::move(s));
+  auto kernel = std::make_unique<VulkanKernel>(core_);
+  kernel->name = code.name;
+  kernel->parameters = code.parameters;
+  if (Status s = make_pipeline(*core_, code.spirv, *kernel); !s)
+    return fail(std::move(s).wrap(fmt::format("load of '{}'", code.name)));
+  return kernel;
+}
+
+}  // namespace gpuio::gpu::vulkan

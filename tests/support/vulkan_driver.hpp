@@ -1,0 +1,50 @@
+// The Vulkan driver that tests run on: GPUIO_TEST_VULKAN_ICD names its manifest (`./dev test` sets it).
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "gpu/vulkan/vulkan.hpp"
+
+namespace gpuio::test_vulkan {
+
+using namespace gpu;
+using gpu::vulkan::Options;
+
+// What the validation layers said, from any thread.
+struct Messages {
+  std::mutex lock;
+  std::vector<std::string> texts;
+  static Messages& all() {
+    static Messages messages;
+    return messages;
+  }
+};
+
+// Opens the test's driver with validation on where its layer is installed. Without the variable: why not.
+inline Result<std::unique_ptr<Device>> open(Mask mask) {
+  const char* const manifest = std::getenv("GPUIO_TEST_VULKAN_ICD");
+  if (manifest == nullptr)
+    return fail(Code::not_found,
+                "GPUIO_TEST_VULKAN_ICD is not set: run ./dev test, or name a driver's manifest");
+  setenv("VK_DRIVER_FILES", manifest, 1);
+  setenv("VK_ICD_FILENAMES", manifest, 1);  // the same to loaders before 1.3.207
+  Options options;
+  options.mask = mask;
+  options.validation = [](std::string_view text) {
+    Messages& m = Messages::all();
+    std::scoped_lock hold(m.lock);
+    m.texts.emplace_back(text);
+  };
+  auto device = gpu::vulkan::open(options);
+  if (!device && device.error().code() == Code::unsupported) {  // no layer
+    options.validation = nullptr;
+    return gpu::vulkan::open(options);
+  }
+  return device;
+}
+
+}  // namespace gpuio::test_vulkan
