@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <random>
 #include <set>
@@ -28,15 +29,20 @@ class EngineConformance : public testing::TestWithParam<Subject> {
  protected:
   void SetUp() override {
     const Subject& s = GetParam();
-    if (!s.unavailable.empty()) GTEST_SKIP() << s.name << ": " << s.unavailable;
     const Uri uri = uri_of("x");
     if (!uri.path.empty()) {
       directory_ = std::filesystem::path(uri.path).parent_path();
       std::filesystem::create_directories(directory_);
+      for (const char* name : {"a", "probe"})
+        if (s.size_before) std::ofstream(directory_ / name) << std::string(s.size_before, '\0');
     }
     auto engine = s.make();
     ASSERT_TRUE(engine) << engine.error().message();
     engine_ = std::move(*engine);
+    if (s.route.empty()) return;
+    const TargetInfo info = *open("probe")->info();
+    if (info.route.find(s.route) == std::string::npos)
+      GTEST_SKIP() << s.name << " needs " << s.route << ", here it is " << info.route << ": " << info.reason;
   }
   void TearDown() override {
     engine_.reset();

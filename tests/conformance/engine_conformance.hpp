@@ -17,11 +17,12 @@ namespace gpuio::io::conformance {
 struct Subject {
   std::string name;
   std::function<Result<std::unique_ptr<Engine>>()> make;
-  std::string uri;               // of a target, "{}" where its name goes
-  std::uint32_t flags = 0;       // that every open adds
-  bool failing = false;          // operations may fail with IO: retried by the tests
-  bool keeps_closed = true;      // what was written is there when it is opened again
-  std::string unavailable = {};  // why it cannot run here
+  std::string uri;                // of a target, "{}" where its name goes
+  std::uint32_t flags = 0;        // that every open adds
+  bool failing = false;           // operations may fail with IO: retried by the tests
+  bool keeps_closed = true;       // what was written is there when it is opened again
+  std::uint64_t size_before = 0;  // bytes that the files of a test have before it begins
+  std::string route = {};  // must be part of its targets' route, else it is skipped with the reason they give
 };
 
 inline void PrintTo(const Subject& s, std::ostream* out) { *out << s.name; }

@@ -32,6 +32,15 @@ class FileEngineTest : public testing::TestWithParam<Way> {
         engine_(*make_file_engine(GetParam().options)),
         queue_(*engine_->queue(8)) {}
 
+  void SetUp() override {
+    const std::string name = GetParam().name;
+    auto probe = engine_->open(uri(make("probe", "x")), kRead | GetParam().flags);
+    ASSERT_TRUE(probe) << probe.error().message();
+    const TargetInfo info = *(*probe)->info();
+    if (name.starts_with("uring") && has(info.caps, Cap::threads)) GTEST_SKIP() << info.reason;
+    if (name == "uring_direct" && !has(info.caps, Cap::direct)) GTEST_SKIP() << info.reason;
+  }
+
   static Uri uri(const std::string& path) { return *Uri::parse(path); }
   std::string make(const std::string& name, const std::string& content) {
     std::ofstream(directory_.file(name)) << content;
@@ -166,6 +175,21 @@ TEST_P(FileEngineTest, UnalignedOperationsOnADirectTargetKeepEveryByte) {
   EXPECT_EQ(run(OpKind::flush, **t, 0, {}).code, Code::ok);
   std::ifstream in(path);
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), model);
+}
+
+TEST_P(FileEngineTest, PartlyCachedFilesAreReadWhole) {
+  std::string content(256 * 4096 + 100, '.');
+  for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>('a' + i / 4096 % 26);
+  const std::string path = make("file", content);
+  auto t = open(path);
+  ASSERT_TRUE(t);
+  const int fd = ::open(path.c_str(), O_RDONLY);
+  ASSERT_EQ(::fsync(fd), 0);
+  for (int hole = 0; hole < 256; hole += 32)
+    ::posix_fadvise(fd, (hole + 16) * 4096, 8 * 4096, POSIX_FADV_DONTNEED);
+  ::close(fd);
+  EXPECT_EQ(read(**t, 0, 300 * 4096), content);
+  EXPECT_EQ(read(**t, 4095, 40 * 4096), content.substr(4095, 40 * 4096));
 }
 
 TEST_P(FileEngineTest, TheRouteAndItsReasonAreTold) {
