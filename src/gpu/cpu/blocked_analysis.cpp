@@ -1,7 +1,10 @@
 #include "gpu/cpu/blocked_analysis.hpp"
 
+#include <gpuio/kernel/uniformity.hpp>
+
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace gpuio::gpu::cpu::blocked {
 namespace {
@@ -15,116 +18,6 @@ void each_value(const Inst& i, F&& f) {
   for (u32 k = 0; k < 4; ++k)
     if (mask >> k & 1) f(all[k]);
 }
-
-// Uniformity: assumed of everything, taken back until nothing changes. Lanes differ by their position, by
-// what they read from different places, and by having gone different ways.
-class Uniformity {
- public:
-  Uniformity(const View& kernel, Analysis& out)
-      : k_(kernel), out_(out), loop_splits_(kernel.insts.size(), 0) {
-    out.uniform.assign(kernel.insts.size(), 1);
-    out.uniform_var.assign(kernel.vars.size(), 1);
-    do {
-      changed_ = false;
-      open_.clear();
-      for (u32 i = 0; i < kernel.insts.size(); ++i) visit(i);
-    } while (changed_);
-  }
-
- private:
-  struct Open {
-    u32 at;
-    bool splits;  // lanes inside may have gone different ways
-  };
-
-  void take_back(char& flag) {
-    if (!flag) return;
-    flag = 0;
-    changed_ = true;
-  }
-
-  bool operands_uniform(const Inst& i) const {
-    bool all = true;
-    each_value(i, [&](u32 v) { all = all && out_.uniform[v]; });
-    return all;
-  }
-
-  bool value_uniform(const Inst& i) const {
-    switch (i.op) {
-      case Op::builtin:
-        switch (Builtin(i.mode)) {
-          case Builtin::local_x: return k_.block[0] == 1;
-          case Builtin::local_y: return k_.block[1] == 1;
-          case Builtin::local_z: return k_.block[2] == 1;
-          case Builtin::local_index: return k_.lanes() == 1;
-          case Builtin::subgroup_lane:
-          case Builtin::subgroup_index: return false;
-          default: return true;
-        }
-      case Op::var_load: return out_.uniform_var[i.a];
-      case Op::for_: return out_.uniform[i.a] && out_.uniform[i.c];
-      case Op::barrier_any: return true;
-      case Op::atomic_load:
-      case Op::atomic_rmw:
-      case Op::atomic_cas:
-      case Op::subgroup_shuffle:
-      case Op::subgroup_vote:
-      case Op::subgroup_ballot:
-      case Op::subgroup_reduce:
-      case Op::subgroup_elect: return false;
-      default: return operands_uniform(i);
-    }
-  }
-
-  void visit(u32 at) {
-    const Inst& i = k_.insts[at];
-    if (has_result(i.op) && !value_uniform(i)) take_back(out_.uniform[at]);
-    switch (i.op) {
-      case Op::if_: open_.push_back({at, !out_.uniform[i.a]}); break;
-      case Op::for_:
-        if (!operands_uniform(i)) mark(at);
-        open_.push_back({at, loop_splits_[at] != 0});
-        break;
-      case Op::loop: open_.push_back({at, loop_splits_[at] != 0}); break;
-      case Op::end_if:
-      case Op::end_for:
-      case Op::end_loop: open_.pop_back(); break;
-      case Op::break_:
-      case Op::continue_: jump(); break;
-      case Op::var_store: {
-        const bool split = std::ranges::any_of(open_, &Open::splits);
-        if (split || !out_.uniform[i.b]) take_back(out_.uniform_var[i.a]);
-        break;
-      }
-      default: break;
-    }
-  }
-
-  void mark(u32 loop) {
-    if (loop_splits_[loop]) return;
-    loop_splits_[loop] = 1;
-    changed_ = true;
-  }
-
-  // Lanes that jump under a condition they do not share leave the others behind in the loop.
-  void jump() {
-    bool split = false;
-    for (auto r = open_.rbegin(); r != open_.rend(); ++r) {
-      if (k_.insts[r->at].op == Op::if_) {
-        split = split || r->splits;
-        continue;
-      }
-      if (split) mark(r->at);
-      return;
-    }
-  }
-
-  const View& k_;
-  Analysis& out_;
-  std::vector<char> loop_splits_;
-  std::vector<Open> open_;
-  bool changed_ = false;
-};
 
 void find_lifetimes(const View& k, Analysis& out) {
   const u32 n = u32(k.insts.size());
@@ -184,7 +77,9 @@ Analysis::Analysis(const View& kernel) : structure(kernel.insts) {
   has_continue.assign(n, 0);
   polls.assign(n, 0);
   aliases_var.assign(n, 0);
-  Uniformity(kernel, *this);
+  Uniformity known(kernel);
+  uniform = std::move(known.value);
+  uniform_var = std::move(known.var);
   find_lifetimes(kernel, *this);
   find_aliases(kernel, *this);
 }
