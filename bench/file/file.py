@@ -7,7 +7,8 @@
 
 Every round runs all contenders of a case one after another, so that slow drift of the machine touches all of them. Ratios are of
 throughput, ours over theirs, pair by pair; compare.py gives the verdict. The files are written anew, one to read (word at byte o is
-o * K, so every reader but fio checks what it read) and one to write (ours reads back and checks its last writes). Hot cases run with the file in the page cache.
+o * K, so every reader but fio checks what it read) and one to write (ours reads back and checks its last writes). Hot cases run with the file in the page cache, direct ones
+with none of it there.
 As root it raises its own scheduling group, and it tells how much of the machine others used meanwhile.
 Exit 1 when a case is slower than the better of fio and NIXL.
 """
@@ -96,6 +97,13 @@ def write_file(path, size):
         os.fsync(out.fileno())
 
 
+def forget(path):
+    """Out of the page cache: a direct write would first have to drop the pages it finds there."""
+    with open(path, "rb") as f:
+        os.fsync(f.fileno())
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def warm(path):
     with open(path, "rb", buffering=0) as f:
         while f.read(4 << 20):
@@ -113,7 +121,7 @@ def measure(args, names, size, read_path, write_path):
     for name in names:
         job = CASES[name]
         path = write_path if "write" in job[0] else read_path
-        warm(path)
+        (forget if job[3] else warm)(path)
         runs = {c: [] for c in found if not (c == "fio_psync" and job[2] > 1) and not (c == "pread" and job[2] > 1)}
         busy, own, wall = busy_s(), os.times(), time.time()
         for r in range(args.rounds):

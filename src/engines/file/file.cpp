@@ -91,7 +91,16 @@ class FileEngine final : public Engine {
   std::string_view name() const override { return "file"; }
 
   Result<std::unique_ptr<Target>> open(const Uri& uri, std::uint32_t flags) override {
-    auto file = open_file(*shared_, uri.path, flags);
+    // Where memory and devices are near is for those who place buffers: those names mean nothing here.
+    if (auto status = uri.check_parameters({"direct", "numa", "device", "gds"}); !status)
+      return fail(std::move(status));
+    const auto direct = uri.bool_parameter("direct", flags & kDirect);
+    if (!direct) return fail(direct.error());
+    if (!uri.host.empty())
+      return fail(Code::unsupported,
+                  "opening {}: drives are not found by identity; give a path (local:///dev/nvme0n1)",
+                  uri.to_string());
+    auto file = open_file(*shared_, uri.path, *direct ? flags | kDirect : flags & ~std::uint32_t(kDirect));
     if (!file) return fail(std::move(file).error());
     return std::make_unique<FileTarget>(shared_, std::move(*file));
   }

@@ -10,6 +10,8 @@
 // Small writes of whole pages are copied into the page cache at once as well; when the system holds a writer
 // back, the next ones go to the ring: submit has then waited once, for as long as that write took.
 //
+// A URI may say `?direct=true` or `false`, which wins over the flag.
+//
 // Threads: the engine and its targets, any; a queue, one at a time. A queue keeps a closed file's descriptor
 // until it is next used. Errors: see io/engine.hpp; directories, pipes and sockets are INVALID_ARG.
 //

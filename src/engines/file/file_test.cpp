@@ -227,6 +227,24 @@ INSTANTIATE_TEST_SUITE_P(Ways, FileEngineTest,
                                          Way{"threads", {.uring = false}, 0}),
                          [](const auto& test) { return std::string(test.param.name); });
 
+TEST(FileEngine, ParametersOfTheUri) {
+  auto directory = *TemporaryDirectory::create(std::filesystem::current_path().string());
+  std::ofstream(directory.file("a")) << "x";
+  auto engine = *make_file_engine({});
+  const auto open = [&](const std::string& text, std::uint32_t flags) {
+    return engine->open(*Uri::parse(text), flags);
+  };
+  const std::string uri = "local://" + directory.file("a");
+  const TargetInfo asked = *(*open(uri + "?direct=true", kRead))->info();
+  EXPECT_TRUE(has(asked.caps, Cap::direct) || !asked.reason.empty());
+  EXPECT_FALSE(has((*open(uri + "?direct=false", kRead | kDirect))->info()->caps, Cap::direct));
+  const auto misspelt = open(uri + "?dirct=true", kRead);
+  ASSERT_FALSE(misspelt);
+  EXPECT_NE(misspelt.error().message().find("direct"), std::string::npos) << misspelt.error().message();
+  EXPECT_EQ(open(uri + "?direct=perhaps", kRead).error().code(), Code::invalid_arg);
+  EXPECT_EQ(open("nvme://0123-4567/part", kRead).error().code(), Code::unsupported);
+}
+
 TEST(FileEngine, ALargeFileIsReadPastTheCacheAndSaysSo) {
   auto directory = *TemporaryDirectory::create(std::filesystem::current_path().string());
   std::ofstream(directory.file("large")) << std::string(1 << 20, 'x');

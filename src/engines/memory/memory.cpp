@@ -193,7 +193,8 @@ class MemoryEngine final : public Engine {
 };
 
 Result<std::shared_ptr<Block>> MemoryEngine::make(const std::string& name, const Uri& uri) {
-  if (auto status = uri.check_parameters({"size", "limit"}); !status) return fail(std::move(status));
+  if (auto status = uri.check_parameters({"size", "limit", "numa", "device"}); !status)
+    return fail(std::move(status));
   const auto size = uri.size_parameter("size", kNoSize);
   if (!size) return fail(size.error());
   if (*size == kNoSize)
