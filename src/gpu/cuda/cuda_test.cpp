@@ -1,0 +1,244 @@
+// The CUDA device over a double of the driver (fake_driver.cpp): whatever call fails, it says so, releases
+// what it made and waits for nothing. That kernels run is for the conformance suite and a GPU to show.
+#include "gpu/cuda/cuda.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/platform/shared_library.hpp"
+
+namespace gpuio::gpu::cuda {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using ::testing::StrEq;
+constexpr std::uint64_t kLong = 10'000'000'000;
+constexpr std::size_t kLarge = (2 << 20) + 4097;  // staged in two parts
+
+struct Fake {
+  SharedLibrary library = *SharedLibrary::open(FAKE_DRIVER);
+  void (*reset)(int at, int with) = *library.function<void(int, int)>("fake_reset");
+  int (*calls)() = *library.function<int()>("fake_calls");
+  int (*launches)() = *library.function<int()>("fake_launches");
+  void (*hold)(int) = *library.function<void(int)>("fake_hold");
+  const char* (*failed)() = *library.function<const char*()>("fake_failed");
+  int (*live)() = *library.function<int()>("fake_live");
+  void (*forget)() = *library.function<void()>("fake_forget");
+};
+
+class CudaDevice : public testing::Test {
+ protected:
+  void SetUp() override { fake_.reset(0, 0); }
+  void TearDown() override { EXPECT_EQ(fake_.live(), 0) << "left behind in the driver"; }
+  Options options() const { return {.drain_timeout_ns = 20'000'000, .library = FAKE_DRIVER}; }
+
+  Fake fake_;
+};
+
+std::span<const std::byte> pattern(std::size_t size) {
+  static const std::vector<std::byte> bytes = [] {
+    std::vector<std::byte> made(kLarge);
+    for (std::size_t i = 0; i < made.size(); ++i) made[i] = std::byte(i * 31 >> 3);
+    return made;
+  }();
+  return std::span(bytes).first(size);
+}
+KernelCode code() { return {.name = "k", .block = {64, 1, 1}, .parameters = 1, .ptx = ".version 6.0"}; }
+
+// Every part of the device once; the first error ends it.
+Status use(const Options& options) {
+  auto device = open(options);
+  if (!device) return device.error();
+  auto a = (*device)->allocate(MemoryKind::device, kLarge);
+  if (!a) return a.error();
+  auto b = (*device)->allocate(MemoryKind::pinned, kLarge);
+  if (!b) return b.error();
+  alignas(4096) static std::byte page[4096];
+  auto c = (*device)->import(page);
+  if (!c) return c.error();
+  auto kernel = (*device)->load(code());
+  if (!kernel) return kernel.error();
+  auto stream = (*device)->stream(), other = (*device)->stream();
+  if (!stream) return stream.error();
+  if (!other) return other.error();
+  const Argument arguments[] = {Argument::buffer(**a, 4)};
+  const auto large = pattern(kLarge);
+  std::vector<std::byte> got(large.size());
+  Stream& s = **stream;
+  if (auto from = s.stamp(); !from) return from.error();
+  if (Status r = s.upload(**a, 0, large); !r) return r;
+  if (Status r = s.upload(**a, 0, large.first(1000)); !r) return r;
+  if (Status r = s.launch(**kernel, {{4, 1, 1}}, arguments); !r) return r;
+  if (Status r = s.copy(**b, 0, **a, 0, kLarge); !r) return r;
+  if (Status r = s.fill(**a, 0, kLarge, 0); !r) return r;
+  if (Status r = s.copy(**a, 0, **b, 0, kLarge); !r) return r;
+  if (Status r = s.download(got, **a, 0); !r) return r;
+  const auto to = s.stamp();
+  if (!to) return to.error();
+  if (Status r = (*other)->after(s, *to); !r) return r;
+  if (Status r = (*other)->wait((*other)->last(), kLong); !r) return r;
+  if (Status r = s.wait(*to, kLong); !r) return r;
+  if (auto ms = s.elapsed_ms(1, *to); !ms) return ms.error();
+  EXPECT_TRUE(std::ranges::equal(got, large));
+  return {};
+}
+
+TEST_F(CudaDevice, WorksWhereNothingFails) {
+  const Status s = use(options());
+  EXPECT_TRUE(s) << s.message();
+  EXPECT_EQ(fake_.launches(), 1);
+}
+
+TEST_F(CudaDevice, AnyCallMayFail) {
+  ASSERT_TRUE(use(options()));
+  const int calls = fake_.calls();
+  ASSERT_GT(calls, 50);
+  for (const int with : {2, 700}) {  // out of memory; illegal address, which ends the context
+    for (int at = 1; at <= calls; ++at) {
+      fake_.reset(at, with);
+      const Status s = use(options());
+      ASSERT_NE(*fake_.failed(), 0) << "call " << at;
+      // What fails while all is released has nobody left to tell.
+      if (s.ok()) EXPECT_THAT(fake_.failed(), AnyOf(StrEq("cuCtxPushCurrent"), StrEq("cuStreamQuery")));
+      else EXPECT_FALSE(s.message().empty());
+      ASSERT_EQ(fake_.live(), 0) << "call " << at << ", " << fake_.failed() << ": " << s.message();
+    }
+  }
+}
+
+TEST_F(CudaDevice, AFatalErrorLosesTheDeviceForEver) {
+  auto device = *open(options());
+  auto stream = *device->stream(), other = *device->stream();
+  auto buffer = *device->allocate(MemoryKind::device, 64);
+  fake_.reset(fake_.calls(), 0);
+  ASSERT_TRUE(stream->fill(*buffer, 0, 64, 1));
+  fake_.reset(2, 700);  // after the context: the query of the event
+  const Status s = stream->wait(stream->last(), kLong);
+  EXPECT_EQ(s.code(), Code::device_lost);
+  EXPECT_THAT(s.message(), HasSubstr("FAKE_ERROR"));
+  EXPECT_EQ(other->fill(*buffer, 0, 64, 1).code(), Code::device_lost);
+  EXPECT_EQ(device->allocate(MemoryKind::pinned, 64).error().code(), Code::device_lost);
+  EXPECT_EQ(device->stream().error().code(), Code::device_lost);
+  EXPECT_EQ(other->wait(0, 0).code(), Code::device_lost);
+}
+
+TEST_F(CudaDevice, AnOperationEnqueuedInPartEndsItsStreamOnly) {
+  auto device = *open(options());
+  auto stream = *device->stream(), other = *device->stream();
+  auto buffer = *device->allocate(MemoryKind::device, 64);
+  fake_.reset(4, 999);  // context, event, fill; then the event's record
+  const Status s = stream->fill(*buffer, 0, 64, 1);
+  EXPECT_STREQ(fake_.failed(), "cuEventRecord");
+  EXPECT_EQ(s.code(), Code::general);
+  EXPECT_EQ(stream->fill(*buffer, 0, 64, 1).message(), s.message());
+  EXPECT_EQ(stream->reached(0).error().message(), s.message());
+  EXPECT_TRUE(other->fill(*buffer, 0, 64, 1));
+}
+
+TEST_F(CudaDevice, ARefusedOperationLeavesTheStreamWell) {
+  auto device = *open(options());
+  auto stream = *device->stream();
+  auto buffer = *device->allocate(MemoryKind::device, 64);
+  fake_.reset(3, 2);
+  EXPECT_EQ(stream->fill(*buffer, 0, 64, 1).code(), Code::nomem);
+  EXPECT_STREQ(fake_.failed(), "cuMemsetD8Async");
+  EXPECT_EQ(stream->last(), 0u);
+  EXPECT_TRUE(stream->fill(*buffer, 0, 64, 1));
+  EXPECT_TRUE(stream->wait(1, kLong));
+}
+
+TEST_F(CudaDevice, WaitingIsBounded) {
+  {
+    auto device = *open(options());
+    auto pinned = *device->allocate(MemoryKind::pinned, 64);
+    {
+      auto stream = *device->stream();
+      fake_.hold(1);
+      ASSERT_TRUE(stream->fill(*pinned, 0, 64, 1));
+      EXPECT_EQ(stream->wait(1, 1'000'000).code(), Code::timeout);
+      EXPECT_FALSE(*stream->reached(1));
+      EXPECT_TRUE(*stream->reached(0));
+      const int live = fake_.live();
+      auto brief = *device->allocate(MemoryKind::pinned, 64);
+      brief.reset();
+      EXPECT_EQ(fake_.live(), live + 1) << "released while a kernel may run";
+      fake_.hold(0);
+      EXPECT_TRUE(stream->wait(1, kLong));
+      EXPECT_EQ(fake_.live(), live);
+      fake_.hold(1);
+      ASSERT_TRUE(stream->fill(*pinned, 0, 64, 1));
+    }  // ends although the work does not
+    EXPECT_EQ(device->stream().error().code(), Code::device_lost);
+  }
+  EXPECT_GT(fake_.live(), 0) << "what the work may still use was released";
+  fake_.forget();
+}
+
+TEST_F(CudaDevice, AFullStreamIsBusyAndRecovers) {
+  auto device = *open(options());
+  auto stream = *device->stream();
+  auto buffer = *device->allocate(MemoryKind::device, 64);
+  fake_.hold(1);
+  Status s;
+  int taken = 0;
+  while ((s = stream->fill(*buffer, 0, 1, 0)).ok() && taken < 10'000) ++taken;
+  EXPECT_EQ(s.code(), Code::busy);
+  fake_.hold(0);
+  EXPECT_TRUE(stream->wait(stream->last(), kLong));
+  EXPECT_TRUE(stream->fill(*buffer, 0, 1, 0));
+}
+
+// Small uploads go round the stream's pinned memory; when it is full they find another way.
+TEST_F(CudaDevice, UploadsKeepTheirBytesWhateverIsStaged) {
+  auto device = *open(options());
+  auto stream = *device->stream();
+  auto buffer = *device->allocate(MemoryKind::device, 1 << 20);
+  for (std::size_t round = 0; round < 200; ++round) {
+    fake_.hold(round % 32 < 24);
+    const auto bytes = pattern(1 + round * 7919 % (1 << 20));
+    ASSERT_TRUE(stream->upload(*buffer, 0, bytes));
+    std::vector<std::byte> got(bytes.size());
+    ASSERT_TRUE(stream->download(got, *buffer, 0));
+    ASSERT_TRUE(std::ranges::equal(got, bytes)) << round;
+  }
+  fake_.hold(0);
+}
+
+TEST_F(CudaDevice, TheCompilersWordsAreInTheError) {
+  auto device = *open(options());
+  KernelCode bad = code();
+  bad.ptx = "nonsense";
+  const Status s = device->load(bad).error();
+  EXPECT_EQ(s.code(), Code::unsupported);
+  EXPECT_THAT(s.message(), HasSubstr("load of 'k'"));
+  EXPECT_THAT(s.message(), HasSubstr("line 1: nonsense"));
+  KernelCode wide = code();
+  wide.block = {1024, 1, 1};
+  EXPECT_THAT(device->load(wide).error().message(), HasSubstr("512 would fit"));
+}
+
+TEST_F(CudaDevice, AbsenceIsSaidWithItsRemedy) {
+  const Probe none = probe("libgpuio_no_such_driver.so");
+  EXPECT_TRUE(none.devices.empty());
+  EXPECT_THAT(none.reason, HasSubstr("libgpuio_no_such_driver.so not found: install the NVIDIA driver"));
+  EXPECT_EQ(open({.library = "libgpuio_no_such_driver.so"}).error().code(), Code::not_found);
+  const Probe old = probe("libm.so.6");
+  EXPECT_THAT(old.reason, HasSubstr("update the NVIDIA driver"));
+  fake_.reset(43, 100);  // after the functions, cuInit
+  const Probe empty = probe(FAKE_DRIVER);
+  EXPECT_STREQ(fake_.failed(), "cuInit");
+  EXPECT_THAT(empty.reason, HasSubstr("no NVIDIA GPU"));
+  fake_.reset(0, 0);
+  const Probe found = probe(FAKE_DRIVER);
+  ASSERT_EQ(found.devices.size(), 1u);
+  EXPECT_EQ(found.devices[0].info.major, 9);
+  Options third = options();
+  third.ordinal = 2;
+  EXPECT_EQ(open(third).error().code(), Code::not_found);
+}
+
+}  // namespace
+}  // namespace gpuio::gpu::cuda
