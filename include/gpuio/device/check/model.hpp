@@ -43,6 +43,9 @@ struct Config {
   Fault fault = Fault::none;
 };
 
+// Frames are numbered bucket * kWays + way by the protocol and densely here.
+inline u32 dense(const Config& c, u64 frame) { return u32(frame / kWays) * c.ways + u32(frame % kWays); }
+
 enum Error : u8 {
   kOk,
   kWrongPage,
@@ -119,9 +122,6 @@ struct Model {
   u64 bit_and(Field, u64 index, u64 value, Order, Scope);
   u64 cas(Field, u64 index, u64 expected, u64 desired, Order, Scope);
 
-  // Frames are numbered bucket * kWays + way by the protocol and densely here.
-  u32 dense(u64 frame) const { return u32(frame >> 2) * config.ways + u32(frame & 3); }
-
  private:
   u64 read(Field, u64 index) const;
   void write(Field, u64 index, u64 value);
@@ -168,6 +168,10 @@ struct State {
   u8 backing[kPagesMax][kLanesMax], published[kPagesMax][kLanesMax];
   u8 failures, ended, error;
 };
+
+// Before a frame's content changes: everybody but `except` may go on seeing what it held.
+void remember(const Config&, State&, u32 frame, u32 except);
+inline bool drained(const Actor& a) { return !a.buffer[0].kind && !a.buffer[1].kind && !a.late; }
 
 // ---- Moving on. Successors are handed out one by one, with the actor that made them.
 enum ActorId : u32 { kDrain = kLanesMax, kHost = 2 * kLanesMax, kEnd, kActors };
