@@ -1,0 +1,230 @@
+// Kernels on Vulkan against the interpreter: the same bytes for integers, + - * / and sqrt, conversions,
+// memory, atomics and collectives; exp2 log2 sin cos within what ir.hpp allows. Not compared: fma, which
+// lavapipe rounds twice, and subnormal floats, which its threads may flush.
+#include <gpuio/kernel/random_program.hpp>
+#include <gpuio/kernel/spirv.hpp>
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "support/every_operation.hpp"
+#include "support/kernels.hpp"
+#include "support/vulkan_driver.hpp"
+
+namespace gpuio::gpu::vulkan {
+namespace {
+
+using namespace kernel;
+constexpr std::uint64_t kLong = 60'000'000'000;
+
+class VulkanDifferential : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    auto device = test_vulkan::open({});
+    if (device) device_ = device->release();
+    else reason_ = device.error().message();
+  }
+  static void TearDownTestSuite() {
+    delete std::exchange(device_, nullptr);
+    for (const std::string& text : test_vulkan::Messages::all().texts) ADD_FAILURE() << text;
+  }
+  void SetUp() override {
+    if (device_ == nullptr) GTEST_SKIP() << reason_;
+  }
+
+  static Status run(const View& kernel, std::array<u32, 3> grid, RandomData& data) {
+    const std::vector<u32> words = emit_spirv(kernel);
+    auto loaded = device_->load({.name = kernel.name,
+                                 .block = kernel.block,
+                                 .shared_bytes = shared_bytes(kernel),
+                                 .parameters = u32(kernel.params.size()),
+                                 .spirv = words});
+    if (!loaded) return loaded.error();
+    auto stream = device_->stream();
+    if (!stream) return stream.error();
+    std::vector<std::unique_ptr<Buffer>> buffers;
+    std::vector<gpu::Argument> arguments;
+    for (std::size_t p = 0; p < data.bits.size(); ++p) {
+      buffers.push_back(nullptr);
+      arguments.push_back({data.bits[p], 0});
+      if (data.bytes[p].empty()) continue;
+      auto buffer = device_->allocate(MemoryKind::device, data.bytes[p].size());
+      if (!buffer) return buffer.error();
+      buffers.back() = std::move(*buffer);
+      arguments.back() = gpu::Argument::buffer(*buffers.back(), size_of(kernel.params[p].type));
+      if (Status s = (*stream)->upload(*buffers.back(), 0, data.bytes[p]); !s) return s;
+    }
+    if (Status s = (*stream)->launch(**loaded, {.groups = grid}, arguments); !s) return s;
+    for (std::size_t p = 0; p < buffers.size(); ++p)
+      if (buffers[p] != nullptr)
+        if (Status s = (*stream)->download(data.bytes[p], *buffers[p], 0); !s) return s;
+    return (*stream)->wait((*stream)->last(), kLong);
+  }
+
+  static void expect_like_interpreter(const View& kernel, std::array<u32, 3> grid, const RandomData& input) {
+    RandomData want = input, got = input;
+    const Outcome o =
+        interpret(kernel, grid, want.arguments(), {.subgroup_size = device_->info().subgroup_size});
+    ASSERT_TRUE(o.ok()) << o.error << " at line " << o.line;
+    const Status s = run(kernel, grid, got);
+    ASSERT_TRUE(s) << s.message();
+    for (std::size_t p = 0; p < want.bytes.size(); ++p) {
+      if (got.bytes[p] == want.bytes[p]) continue;
+      const u32 size = size_of(kernel.params[p].type);
+      for (std::size_t i = 0; i < got.bytes[p].size() / size; ++i)
+        ASSERT_EQ(read_element(got.bytes[p], i * size, size), read_element(want.bytes[p], i * size, size))
+            << kernel.name << ": parameter " << p << ", element " << i;
+    }
+  }
+
+  static RandomData data_for(const test_kernels::EveryProgram& e, Type t, u32 elements) {
+    std::mt19937_64 random(7);
+    RandomData data{{0, 0, 0}, {}};
+    for (int n = 0; n < 2; ++n) {
+      data.bytes.emplace_back(elements * size_of(t));
+      for (u32 i = 0; i < elements; ++i)
+        write_element(data.bytes.back(), i * size_of(t), size_of(t),
+                      test_kernels::interesting(t, random, false));
+    }
+    data.bytes.emplace_back(u64{e.results} * elements * 8);
+    return data;
+  }
+
+  static inline Device* device_ = nullptr;
+  static inline std::string reason_;
+};
+
+constexpr u32 kElements = 512;
+constexpr std::array<u32, 3> kGrid{kElements / test_kernels::kEveryLanes, 1, 1};
+
+TEST_F(VulkanDifferential, EveryOperationOnEveryType) {
+  for (const Type t : {Type::boolean, Type::u32, Type::i32, Type::u64, Type::i64, Type::f32, Type::f64}) {
+    SCOPED_TRACE(u32(t));
+    const auto e = test_kernels::every_arithmetic(t, kElements);
+    expect_like_interpreter(e.program.view(), kGrid, data_for(e, t, kElements));
+  }
+  for (const Type t : test_kernels::kValueTypes) {
+    SCOPED_TRACE(u32(t));
+    const auto e = test_kernels::every_cast(t, kElements);
+    expect_like_interpreter(e.program.view(), kGrid, data_for(e, t, kElements));
+  }
+}
+
+TEST_F(VulkanDifferential, FunctionsAreAsCloseAsPromised) {
+  const auto e = test_kernels::every_function(kElements);
+  RandomData data = data_for(e, Type::f32, kElements);
+  std::mt19937_64 random(9);
+  std::vector<float> x(kElements);
+  for (u32 i = 0; i < kElements; ++i) {
+    const double unit = double(random() >> 11) / 9007199254740992.0;
+    x[i] = i < 128 ? float(i) - 64 : i < 256 ? float(unit) * 2 : float(unit * 200 - 100);
+  }
+  std::memcpy(data.bytes[0].data(), x.data(), kElements * 4);
+  ASSERT_TRUE(run(e.program.view(), kGrid, data));
+  for (u32 r = 0; r < e.results; ++r) {
+    for (u32 i = 0; i < kElements; ++i) {
+      const double in = x[i];
+      const double want = r == 0   ? std::exp2(in)
+                          : r == 1 ? std::log2(in)
+                          : r == 2 ? std::sin(in)
+                                   : std::cos(in);
+      const float got =
+          std::bit_cast<float>(u32(read_element(data.bytes[2], (u64{r} * kElements + i) * 8, 8)));
+      if (std::isnan(want) || std::isinf(want)) {
+        EXPECT_EQ(std::isnan(want), std::isnan(got)) << r << ": " << in;
+        EXPECT_EQ(std::isinf(want), std::isinf(got)) << r << ": " << in;
+        continue;
+      }
+      const double ulp = std::nextafter(std::fabs(float(want)), HUGE_VALF) - std::fabs(float(want));
+      EXPECT_LE(std::fabs(double(got) - want), std::max(4 * ulp, 0x1p-20))
+          << r << ": " << in << " gives " << got;
+    }
+  }
+}
+
+TEST_F(VulkanDifferential, RandomKernels) {
+  for (u64 seed = 1; seed <= 24; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const RandomOptions options{.statements = 16,
+                                .block = seed % 2 ? std::array<u32, 3>{8, 1, 1} : std::array<u32, 3>{8, 2, 1},
+                                .fma = false,
+                                .subnormal = false};
+    const Program p = random_program(seed, options);
+    expect_like_interpreter(p.view(), options.grid(), random_contents(p.view(), seed));
+    if (HasFatalFailure()) return;
+  }
+}
+
+// --- The shared kernels
+// -------------------------------------------------------------------------------------
+
+template <class T>
+std::vector<std::byte> bytes_of(const std::vector<T>& values) {
+  const auto bytes = std::as_bytes(std::span(values));
+  return {bytes.begin(), bytes.end()};
+}
+std::vector<std::byte> floats(u32 n) {
+  std::vector<float> v(n);
+  for (u32 i = 0; i < n; ++i) v[i] = float(i % 251) * 0.37f - 20.0f;
+  return bytes_of(v);
+}
+std::vector<std::byte> numbers(u32 n, u32 modulus) {
+  std::vector<u32> v(n);
+  for (u32 i = 0; i < n; ++i) v[i] = i * 2654435761u % modulus;
+  return bytes_of(v);
+}
+
+TEST_F(VulkanDifferential, SharedKernels) {
+  using namespace test_kernels;
+  const std::vector<std::byte> none, sum(4);
+  const u64 half = std::bit_cast<u32>(0.5f);
+  expect_like_interpreter(saxpy.view(), {3, 1, 1},
+                          {{half, 0, 0, 5003}, {none, floats(5003), floats(5003), none}});
+  expect_like_interpreter(block_sum.view(), {5, 1, 1},
+                          {{0, 0, 3001}, {floats(3001), std::vector<std::byte>(20), none}});
+  expect_like_interpreter(
+      matmul.view(), {2, 3, 1},
+      {{0, 0, 0, 37, 29, 41},
+       {floats(37 * 41), floats(41 * 29), std::vector<std::byte>(37 * 29 * 4), none, none, none}});
+  expect_like_interpreter(histogram.view(), {3, 1, 1},
+                          {{0, 0, 4000}, {numbers(1000, 4000000000u), numbers(256, 9), none}});
+  expect_like_interpreter(subgroup_sum.view(), {3, 1, 1},
+                          {{0, 0, 1000}, {numbers(1000, 4000000000u), sum, none}});
+  expect_like_interpreter(
+      subgroup_mix.view(), {1, 1, 1},
+      {{0, 0, 0}, {numbers(64, 1000), std::vector<std::byte>(256), std::vector<std::byte>(256)}});
+  std::vector<u16> h, b;
+  for (u32 i = 0; i < 128; ++i) {
+    h.push_back(f32_to_f16(float(i) * 3.1f - 100));
+    b.push_back(f32_to_bf16(float(i) * 0.7f));
+  }
+  expect_like_interpreter(
+      storage.view(), {2, 1, 1},
+      {{0, 0, 0, 0, 0},
+       {bytes_of(h), bytes_of(b), numbers(64, 4000000000u), numbers(32, 4000000000u), numbers(512, 1000)}});
+}
+
+// Rounds of barrier_any with a different lane saying true each time, and none in every third.
+TEST_F(VulkanDifferential, BarrierAny) {
+  Program p{.name = "rounds", .block = {48, 1, 1}};
+  Builder b(p);
+  const u32 out = b.param(ParamKind::inout, Type::u32), i = b.builtin(Builtin::local_x),
+            bits = b.var(Type::u32);
+  const u32 zero = b.constant(Type::u32, 0), one = b.constant(Type::u32, 1), three = b.constant(Type::u32, 3);
+  const u32 n = b.for_(zero, b.constant(Type::u32, 30), one);
+  const u32 speaks = b.compare(Op::ne, b.binary(Op::rem, n, three), zero);
+  const u32 mine = b.compare(Op::eq, i, b.binary(Op::mul, n, one));
+  const u32 any = b.barrier_any(b.binary(Op::bit_and, speaks, mine));
+  b.var_store(bits, b.binary(Op::bit_or, b.binary(Op::shl, b.var_load(bits), one), b.cast(Type::u32, any)));
+  b.end_for();
+  const u32 at =
+      b.binary(Op::add, b.binary(Op::mul, b.builtin(Builtin::group_x), b.constant(Type::u32, 48)), i);
+  b.store(out, at, b.var_load(bits));
+  expect_like_interpreter(p.view(), {4, 1, 1}, {{0}, {std::vector<std::byte>(48 * 4 * 4)}});
+}
+
+}  // namespace
+}  // namespace gpuio::gpu::vulkan
