@@ -8,8 +8,9 @@
 // The same object is what the suspend pass takes: load() says whether the element was there, request() writes
 // what the lane needs into its record.
 //
-// Of an on-demand parameter only the number of elements is used; its pages begin at the hidden scalar
-// `first_page`. An index past the end yields zero and kAccessOutOfRange. Elements are powers of two of bytes.
+// An on-demand parameter becomes a buffer of which only the number of elements is used; its pages begin at
+// the hidden scalar `first_page`. An index past the end yields zero and AccessOptions::out_of_range. Elements
+// are powers of two of bytes.
 //
 // Threading, lifetime: as Builder. Errors: as statuses of the lane.
 #pragma once
@@ -60,6 +61,7 @@ class DirectoryAccess {
     for (u32 p = 0; p < own; ++p) {
       const Param param = b.program().params[p];
       if (param.kind != ParamKind::on_demand) continue;
+      b.program().params[p].kind = ParamKind::in;  // of which only the length is used
       hidden_.first_page.push_back({p, b.param(ParamKind::scalar, Type::u64)});
       if (find(hidden_.frames_as, param.type) == kNone) {
         hidden_.frames_as.push_back({param.type, b.param(ParamKind::inout, param.type)});
