@@ -13,6 +13,11 @@ namespace {
 TEST(SoundFull, NoStateIsWrong) {
   constexpr std::size_t kStatesMax = 40'000'000;
   std::vector<Config> worlds{trouble(2), staging(2), leavers(), one_way_live()};
+  Config all{
+      .name = "everything at once", .failures = 1, .leavers = 3, .parks = true, .bypass = true, .late = true};
+  all.stale = true;
+  all.may[0] = all.may[1] = kRead | kWrite | kSpan;
+  worlds.push_back(all);
   worlds.push_back({.name = "three lanes", .lanes = 3, .late = true});
   Config three{.name = "three lanes, three pages, two buckets", .lanes = 3, .pages = 3, .buckets = 2};
   three.may[0] = three.may[1] = three.may[2] = kRead;
