@@ -10,10 +10,10 @@
 
 namespace gpuio::kernel::detail {
 
-inline constexpr i64 kHuge = i64{1} << 62;  // stands for everything beyond
+inline constexpr i64 kHuge = i64{1} << 61;  // stands for everything beyond: nothing is known of such a value
 
 constexpr i64 clamp(i64 v) { return v > kHuge ? kHuge : v < -kHuge ? -kHuge : v; }
-constexpr i64 sat_add(i64 a, i64 b) { return clamp(a + b); }  // both within ±2^62
+constexpr i64 sat_add(i64 a, i64 b) { return clamp(a + b); }  // both within ±2^61
 constexpr i64 sat_mul(i64 a, i64 b) {
   if (a == 0 || b == 0) return 0;
   const i64 x = a < 0 ? -a : a, y = b < 0 ? -b : b;
@@ -24,6 +24,7 @@ constexpr i64 sat_mul(i64 a, i64 b) {
 struct Range {
   i64 lo = 0, hi = 0;
   constexpr bool operator==(const Range&) const = default;
+  constexpr bool huge() const { return hi >= kHuge || lo <= -kHuge; }
   constexpr bool within(Range o) const { return lo >= o.lo && hi <= o.hi; }
   constexpr Range join(Range o) const { return {lo < o.lo ? lo : o.lo, hi > o.hi ? hi : o.hi}; }
 };
@@ -77,7 +78,7 @@ struct Affine {
     u32 at = 0;
     while (at < count && terms[at].symbol < symbol) ++at;
     if (at < count && terms[at].symbol == symbol) {
-      terms[at].factor += f;
+      terms[at].factor = sat_add(terms[at].factor, f);
       if (terms[at].factor == 0) {
         for (u32 i = at + 1; i < count; ++i) terms[i - 1] = terms[i];
         --count;
@@ -183,11 +184,15 @@ class Integers {
   constexpr Range evaluate(const Inst& i) const {
     const Range all = range_of_type(i.type);
     if (!is_integer(i.type) && i.type != Type::boolean) return all;
-    const auto fit = [&](Range r) { return r.within(all) ? r : all; };
+    const auto fit = [&](Range r) { return r.within(all) && !r.huge() ? r : all; };
     const Range a = value_operands(i) & 1 ? range_[i.a] : Range{};
     const Range b = value_operands(i) & 2 ? range_[i.b] : Range{};
+    if (a.huge() || b.huge()) return evaluate_huge(i, a, b, all);
     switch (i.op) {
-      case Op::constant: return {constant_value(i), constant_value(i)};
+      case Op::constant: {
+        const Range r{constant_value(i), constant_value(i)};
+        return r.huge() ? all : r;
+      }
       case Op::builtin: return builtin_range(Builtin(i.mode));
       case Op::add: return fit(a + b);
       case Op::sub: return fit(a + -1 * b);
@@ -214,6 +219,24 @@ class Integers {
       case Op::count_leading_zeros: return {0, 64};
       case Op::var_load: return var_[i.a];
       case Op::for_: return a.lo < b.hi ? Range{a.lo, b.hi - 1} : Range{a.lo, a.lo};
+      default: return all;
+    }
+  }
+
+  // With an operand of which nothing is known: what the other one, or the operation, still says.
+  constexpr Range evaluate_huge(const Inst& i, Range a, Range b, Range all) const {
+    switch (i.op) {
+      case Op::min: return b.lo >= 0 && a.lo >= 0 ? Range{0, a.hi < b.hi ? a.hi : b.hi} : all;
+      case Op::bit_and:
+        return b.lo >= 0 && !b.huge() ? Range{0, b.hi} : a.lo >= 0 && !a.huge() ? Range{0, a.hi} : all;
+      case Op::rem: return !b.huge() && b.lo > 0 && a.lo >= 0 ? Range{0, b.hi - 1} : all;
+      case Op::shr:
+        if (is_signed(i.type) || b.huge() || b.lo <= 2 || b.hi >= 8 * size_of(i.type)) return all;
+        return {0, i64(~u64{0} >> b.lo)};
+      case Op::popcount:
+      case Op::count_leading_zeros: return {0, 64};
+      case Op::select: return b.join(range_[i.c]);
+      case Op::for_: return a.lo >= 0 ? Range{a.huge() ? 0 : a.lo, all.hi} : all;
       default: return all;
     }
   }

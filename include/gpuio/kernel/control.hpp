@@ -212,24 +212,19 @@ class Ctx {
   }
 
   // Declarations.
-  template <Literal L>
-  constexpr Val<literal_t<L>> val(L v, u32 line = __builtin_LINE()) const {
-    return {t_, Arg<literal_t<L>>(v, line).get(*t_)};
+  // Of the literal's own type, or of the one that is named: k.var<u64>(0).
+  template <class T = void, Literal L>
+  constexpr auto val(L v, u32 line = __builtin_LINE()) const {
+    using Of = std::conditional_t<std::is_void_v<T>, literal_t<L>, T>;
+    return Val<Of>{t_, Arg<Of>(v, line).get(*t_)};
   }
-  template <Storable T, Literal L>
-  constexpr Val<T> val(L v, u32 line = __builtin_LINE()) const {
-    return {t_, Arg<T>(v, line).get(*t_)};
-  }
-  template <Literal L>
-  constexpr Var<literal_t<L>> var(L init, u32 line = __builtin_LINE()) const {
-    return make_var<literal_t<L>>(Arg<literal_t<L>>(init, line));
+  template <class T = void, Literal L>
+  constexpr auto var(L init, u32 line = __builtin_LINE()) const {
+    using Of = std::conditional_t<std::is_void_v<T>, literal_t<L>, T>;
+    return make_var<Of>(Arg<Of>(init, line));
   }
   template <class T>
   constexpr Var<T> var(const Expr<T>& init, u32 line = __builtin_LINE()) const {
-    return make_var<T>(Arg<T>(init, line));
-  }
-  template <Storable T, Literal L>
-  constexpr Var<T> var(L init, u32 line = __builtin_LINE()) const {
     return make_var<T>(Arg<T>(init, line));
   }
   template <Storable T, u32 N>

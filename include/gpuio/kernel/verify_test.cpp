@@ -414,6 +414,19 @@ TEST(Indices, TheGridsEdgeHidesNoMistake) {
       GPU_IF(i < n) y[i] = s[i];
   });
 }
+TEST(Indices, NothingIsKnownOfHugeNumbers) {
+  EXPECT_GOOD([](Ctx c, InOut<u64, 256> y) {
+    auto s = c.shared<u64, 64>();
+    auto big = c.var<u64>(0x9E3779B97F4A7C15u) + 0;
+    auto mixed = big * (y[c.tid()] + big + big);  // wraps on a device
+    y[c.tid()] = s[mixed >> 58] + s[(big - 5u) & 63] + s[(mixed % 64u)] + s[min(mixed, 63)];
+  });
+  EXPECT_EQ(check([](Ctx c, Out<u64> y) {
+              auto s = c.shared<u64, 64>();
+              y[0] = s[64 + ((c.tid().as<u64>() * 0xffffffffffffffffu) & 15)];
+            }).error,
+            Err::index_out_of_range);
+}
 TEST(Indices, VectorsAreAligned) {
   EXPECT_EQ(check([](Ctx c, In<f32> x, Out<f32> y) { y[c.tid()] = x.vec<4>(c.tid() * 4 + 2)[0]; }).error,
             Err::vector_misaligned);
