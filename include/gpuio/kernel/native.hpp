@@ -24,7 +24,8 @@ inline constexpr u32 kChunks = (K::frozen().view().lanes() + kLanes - 1) / kLane
 // The lanes of a chunk that exist.
 template <class K>
 GPUIO_INLINE Mask existing(u32 first) {
-  return narrow_mask(V<u32>{0, 1, 2, 3, 4, 5, 6, 7} + first < spread<u32>(K::frozen().view().lanes()));
+  return compare_lanes<Op::lt, u32>(V<u32>{0, 1, 2, 3, 4, 5, 6, 7} + first,
+                                    spread<u32>(K::frozen().view().lanes()));
 }
 template <class K>
 using StartMask =

@@ -3,6 +3,7 @@
 
 #include <gpuio/kernel/random_program.hpp>
 
+#include <algorithm>
 #include <memory>
 
 #include "gpu/device.hpp"
@@ -15,13 +16,13 @@ class AlignedData {
   explicit AlignedData(const kernel::RandomData& data) {
     for (std::size_t i = 0; i < data.bits.size(); ++i) {
       buffers_.emplace_back((data.bytes[i].size() + 7) / 8 + 1);
-      std::memcpy(buffers_.back().data(), data.bytes[i].data(), data.bytes[i].size());
+      std::ranges::copy(data.bytes[i], reinterpret_cast<std::byte*>(buffers_.back().data()));
     }
   }
   std::byte* data(std::size_t parameter) { return reinterpret_cast<std::byte*>(buffers_[parameter].data()); }
   void copy_to(kernel::RandomData& data) {
     for (std::size_t i = 0; i < data.bits.size(); ++i)
-      std::memcpy(data.bytes[i].data(), this->data(i), data.bytes[i].size());
+      std::copy_n(this->data(i), data.bytes[i].size(), data.bytes[i].data());
   }
 
  private:

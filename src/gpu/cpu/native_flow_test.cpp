@@ -44,8 +44,9 @@ constexpr auto rounds = kernel<"rounds", 24>([](Ctx k, In<u32, 48> x, Out<u32, 4
   for (auto round : k.range(0u, n)) {
     tile[t] = v + round;
     k.barrier();
-    GPU_IF(t % 3u == 0u) { v += tile[(t + 5u) % 24u]; }
-    else {
+    GPU_IF(t % 3u == 0u) {
+      v += tile[(t + 5u) % 24u];
+    } else {
       v = v ^ tile[23u - t];
     }
     k.barrier();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <cstring>
 #include <mutex>
 #include <new>
 #include <system_error>
@@ -64,7 +63,7 @@ Status run_groups(Launch& launch) {
     for (std::uint64_t i = begin; i < end; ++i) {
 #ifdef GPUIO_ASSERT
       // Undefined at entry: make a kernel that relies on zeros fail here, not on a GPU.
-      std::memset(group.shared.data(), 0xa5, group.shared.size());
+      std::ranges::fill(group.shared, std::byte{0xa5});
 #endif
       if (Status s = launch.native.run(group); !s) return s;
       if (++group.group[0] < launch.groups[0]) continue;

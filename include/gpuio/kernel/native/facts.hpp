@@ -9,7 +9,12 @@
 namespace gpuio::kernel::native {
 
 // How a value grows from lane to lane.
-enum class Stride : u8 { zero, one, any };
+enum class Stride : u8 {
+  zero,
+  one,
+  likely,  // by one, it seems: the counter of a loop over a whole grid is a var
+  any
+};
 
 template <std::size_t N, std::size_t X>
 struct FactTables {
@@ -38,6 +43,7 @@ constexpr Stride stride_of(const View& k, const Inst& i, const auto& t) {
       return of(i.b) == Stride::zero ? of(i.a) : Stride::any;
     case Op::sub: return of(i.b) == Stride::zero ? of(i.a) : Stride::any;
     case Op::for_: return t.uniform[i.c] ? of(i.a) : Stride::any;
+    case Op::var_load: return is_integer(i.type) && size_of(i.type) >= 4 ? Stride::likely : Stride::any;
     case Op::bitcast: return of(i.a);
     // Whoever relies on it compares the first and the last lane, which tells when the narrower type wrapped.
     case Op::cast:

@@ -104,12 +104,12 @@ GPUIO_INLINE void run_varying_for(Lane<K> lane, M& mask) {
   using U = Bits<T>;
   const V<T> begin = lane.template get<i.a>(), end = lane.template get<i.b>();
   const V<U> step = to_unsigned<T>(lane.template get<i.c>());
-  const Mask entering = narrow_mask(begin < end) & narrow_mask(step != V<U>{});
+  const Mask entering = compare_lanes<Op::lt, T>(begin, end) & compare_lanes<Op::ne, U>(step, V<U>{});
   V<U> left = choose<U>(entering, to_unsigned<T>(end) - to_unsigned<T>(begin), V<U>{});
   V<U> counter = to_unsigned<T>(begin);
   const auto advance = [&](u64 trip) {
     counter += step;
-    left = choose<U>(narrow_mask(left > step), left - step, V<U>{});
+    left = choose<U>(compare_lanes<Op::gt, U>(left, step), left - step, V<U>{});
     give_way<K, I>(trip);
   };
   const auto put_counter = [&] {
@@ -122,7 +122,7 @@ GPUIO_INLINE void run_varying_for(Lane<K> lane, M& mask) {
     // Most trips of most loops are made by all lanes together.
     if (is_full(mask)) {
       Full together;
-      for (; all(narrow_mask(left != V<U>{})); advance(trip++)) {
+      for (; all(compare_lanes<Op::ne, U>(left, V<U>{})); advance(trip++)) {
         put_counter();
         run_trip<K, I>(lane, together, own);
       }
@@ -130,7 +130,7 @@ GPUIO_INLINE void run_varying_for(Lane<K> lane, M& mask) {
   }
   Mask gone{};  // by return
   for (;; advance(trip++)) {
-    Some active{mask_of(mask) & narrow_mask(left != V<U>{}) & ~own.broke & ~gone};
+    Some active{mask_of(mask) & compare_lanes<Op::ne, U>(left, V<U>{}) & ~own.broke & ~gone};
     if (!any(active.lanes)) break;
     const Mask before = active.lanes;
     put_counter();

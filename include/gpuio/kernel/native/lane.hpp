@@ -257,11 +257,24 @@ struct Lane {
     else return reinterpret_cast<T*>(context.arguments[Object].value);
   }
 
+  template <class I>
+  GPUIO_INLINE static bool ascending(const I& index) {
+    using T = std::remove_cvref_t<decltype(index[0])>;
+    const V<T> off = (index - V<T>{0, 1, 2, 3, 4, 5, 6, 7}) ^ spread<T>(index[0]);
+    u64 w[sizeof(off) / 8], gaps = 0;
+    std::memcpy(w, &off, sizeof(off));
+    for (const u64 x : w) gaps |= x;
+    return gaps == 0;
+  }
+
   // Are the lanes' indices neighbours? A question of run time only where they should be.
   template <u32 Index, class I, class M>
   GPUIO_INLINE bool neighbours(const I& index, const M& mask) {
-    if constexpr (facts.stride[Index] != Stride::one || facts.uniform[Index]) return false;
-    else return is_full(mask) && u64(index[kLanes - 1]) == u64(index[0]) + (kLanes - 1);
+    constexpr Stride stride = facts.stride[Index];
+    if constexpr (stride == Stride::any || stride == Stride::zero || facts.uniform[Index]) return false;
+    else if (!is_full(mask) || u64(index[kLanes - 1]) != u64(index[0]) + (kLanes - 1)) return false;
+    else if constexpr (stride == Stride::one) return true;
+    else return ascending(index);
   }
 
   template <Type t, class From>

@@ -95,14 +95,27 @@ GPUIO_INLINE V<T> choose(Mask m, V<T> a, V<T> b) {
   return from_unsigned<T>((to_unsigned<T>(a) & w) | (to_unsigned<T>(b) & ~w));
 }
 
+template <Op op, class A>
+GPUIO_INLINE auto compare_vectors(A a, A b) {
+  if constexpr (op == Op::eq) return a == b;
+  else if constexpr (op == Op::ne) return a != b;
+  else if constexpr (op == Op::lt) return a < b;
+  else if constexpr (op == Op::le) return a <= b;
+  else if constexpr (op == Op::gt) return a > b;
+  else return a >= b;
+}
+// In halves that every processor compares at once: g++ takes a wider comparison apart, lane by lane.
 template <Op op, class T>
 GPUIO_INLINE Mask compare_lanes(V<T> a, V<T> b) {
-  if constexpr (op == Op::eq) return narrow_mask(a == b);
-  else if constexpr (op == Op::ne) return narrow_mask(a != b);
-  else if constexpr (op == Op::lt) return narrow_mask(a < b);
-  else if constexpr (op == Op::le) return narrow_mask(a <= b);
-  else if constexpr (op == Op::gt) return narrow_mask(a > b);
-  else return narrow_mask(a >= b);
+  if constexpr (sizeof(T) == 4) {
+    const auto low = compare_vectors<op>(__builtin_shufflevector(a, a, 0, 1, 2, 3),
+                                         __builtin_shufflevector(b, b, 0, 1, 2, 3));
+    const auto high = compare_vectors<op>(__builtin_shufflevector(a, a, 4, 5, 6, 7),
+                                          __builtin_shufflevector(b, b, 4, 5, 6, 7));
+    return reinterpret_cast<Mask>(__builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7));
+  } else {
+    return narrow_mask(compare_vectors<op>(a, b));
+  }
 }
 
 // Whole vectors where the language has the operation, else lane by lane what semantics.hpp says.
@@ -113,8 +126,9 @@ GPUIO_INLINE V<T> binary_lanes(V<T> a, V<T> b) {
     else if constexpr (op == Op::sub) return a - b;
     else if constexpr (op == Op::mul) return a * b;
     else if constexpr (op == Op::div) return a / b;
-    else if constexpr (op == Op::min) return choose<T>(narrow_mask(b < a) | narrow_mask(a != a), b, a);
-    else return choose<T>(narrow_mask(a < b) | narrow_mask(a != a), b, a);
+    else if constexpr (op == Op::min)
+      return choose<T>(compare_lanes<Op::lt, T>(b, a) | compare_lanes<Op::ne, T>(a, a), b, a);
+    else return choose<T>(compare_lanes<Op::lt, T>(a, b) | compare_lanes<Op::ne, T>(a, a), b, a);
   } else {
     const auto x = to_unsigned<T>(a), y = to_unsigned<T>(b);
     if constexpr (op == Op::add) return from_unsigned<T>(x + y);
@@ -123,8 +137,8 @@ GPUIO_INLINE V<T> binary_lanes(V<T> a, V<T> b) {
     else if constexpr (op == Op::bit_and) return a & b;
     else if constexpr (op == Op::bit_or) return a | b;
     else if constexpr (op == Op::bit_xor) return a ^ b;
-    else if constexpr (op == Op::min) return choose<T>(narrow_mask(b < a), b, a);
-    else if constexpr (op == Op::max) return choose<T>(narrow_mask(a < b), b, a);
+    else if constexpr (op == Op::min) return choose<T>(compare_lanes<Op::lt, T>(b, a), b, a);
+    else if constexpr (op == Op::max) return choose<T>(compare_lanes<Op::lt, T>(a, b), b, a);
     else return lanes<T>([&](u32 l) { return binary<T>(op, a[l], b[l]); });
   }
 }
