@@ -1,5 +1,5 @@
 // Native execution: a kernel that the compiler knows becomes ordinary vectorised code. Opt in per kernel, as
-// it costs compile time (below a second for a hundred operations); any other kernel runs through the blocked
+// it costs compile time (seconds, for all that is expanded); any other kernel runs through the blocked
 // interpreter of the CPU device.
 //
 //   constexpr auto saxpy = kernel<"saxpy", 256>([](Ctx k, …) {…});
