@@ -334,7 +334,7 @@ TEST_F(PtxAssembly, NothingSpills) {
 }
 
 TEST_F(PtxAssembly, RandomKernels) {
-  const u64 first = 1, count = all_targets ? 100 : 12;
+  const u64 first = 1, count = all_targets ? 40 : 12;
   std::vector<std::string> names;
   names.reserve(count);
   for (u64 seed = first; seed < first + count; ++seed) {
