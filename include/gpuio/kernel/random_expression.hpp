@@ -26,6 +26,9 @@ struct RandomOptions {
   bool vectors = true;  // loads and stores of width 2 and 4
   bool on_demand = false;
   u32 on_demand_percent = 12;  // of expressions
+  // Conditions around barriers ask on-demand elements too: right while no element fails, which verify.hpp
+  // cannot know.
+  bool uniform_on_demand = false;
   constexpr std::array<u32, 3> grid() const { return {groups, 1, 1}; }
 };
 
@@ -109,7 +112,7 @@ class RandomExpressions {
     if (x < 60) return group_;
     if (x < 66) return b_.argument(count_);
     if (x < 74) return b_.load(numbers_, masked(uniform_expression(depth + 1), 63));
-    if (x < 82 && o_.on_demand) {
+    if (x < 82 && o_.on_demand && o_.uniform_on_demand) {
       const u32 index = masked(uniform_expression(depth + 1), 63);
       next_line();
       return b_.ondemand_load(arrays_[0], index);
