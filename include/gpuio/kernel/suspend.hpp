@@ -15,9 +15,8 @@
 //
 //   Suspended s = suspend(kernel, {}, access);
 //   if (!s.ok()) report(s.error, s.line);                    // a refusal, with the figures
-//   slab.resize(s.layout.words(lanes, groups));              // zero before the first launch;
-//   header.unfinished
-//                                                            // before each
+//   slab.resize(s.layout.words(lanes, groups));              // zero before the first launch, its header's
+//                                                            // `unfinished` before each
 // A kernel without on-demand loads comes back as it is, with no points and no parameters added.
 //
 // The caller's: verify.hpp and verify_suspend.hpp take the kernel: barriers and the jumps around them are
