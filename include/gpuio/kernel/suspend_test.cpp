@@ -218,7 +218,7 @@ TEST(SuspendLong, RulesCounted) {
     u32 caught = 0;
     for (u64 seed = 0; seed < 1000; ++seed)
       caught += check_random_program(seed, options, tally).empty() ? 0 : 1;
-    std::printf("%-46s caught by %u of 300 random kernels\n", f.name, caught);
+    std::printf("%-46s caught by %u of 1000 random kernels\n", f.name, caught);
   }
 }
 
