@@ -29,7 +29,7 @@ if(GPUIO_ASSERT)
   target_compile_definitions(gpuio_flags INTERFACE GPUIO_ASSERT=1)
 endif()
 if(GPUIO_SANITIZE)
-  target_compile_options(gpuio_flags INTERFACE -fsanitize=${GPUIO_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_compile_options(gpuio_flags INTERFACE -fsanitize=${GPUIO_SANITIZE} -O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(gpuio_flags INTERFACE -fsanitize=${GPUIO_SANITIZE})
 endif()
 
@@ -48,30 +48,61 @@ function(gpuio_library name)
   if(arg_SOURCES)
     add_library(gpuio_${name} STATIC ${arg_SOURCES})
     target_link_libraries(gpuio_${name} PUBLIC gpuio_flags ${arg_DEPENDS})
+    if(GPUIO_SANITIZE) # only what a test links: nobody installs it
+      set_target_properties(gpuio_${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+    endif()
   else()
     add_library(gpuio_${name} INTERFACE)
     target_link_libraries(gpuio_${name} INTERFACE gpuio_flags ${arg_DEPENDS})
   endif()
 endfunction()
 
-# gpuio_test(NAME SOURCES... [DEPENDS...] [FULL] [TIMEOUT s]): a GoogleTest program.
-# FULL: too slow for every build, runs with `./dev test --all` only.
-function(gpuio_test name)
-  if(NOT GPUIO_TESTS)
-    return()
+# Half the compile time of -O2 -g; the libraries under test are compiled as ever.
+set(gpuio_test_options $<$<CONFIG:RelWithDebInfo>:-O1> $<$<CONFIG:RelWithDebInfo>:-g1>)
+
+# gpuio_test_wanted(OUT [THREADS] [NO_SANITIZE] [FULL]): whether this build has a test of that kind.
+# ThreadSanitizer has something to find only where there are threads, and drivers it did not instrument mislead it;
+# a compiler or an assembler that a test calls is not ours to sanitize.
+function(gpuio_test_wanted out)
+  cmake_parse_arguments(arg "THREADS;NO_SANITIZE;FULL" "" "" ${ARGN})
+  set(wanted ${GPUIO_TESTS})
+  if(GPUIO_SANITIZE AND (arg_NO_SANITIZE OR arg_FULL))
+    set(wanted OFF)
   endif()
-  cmake_parse_arguments(arg "FULL" "TIMEOUT" "SOURCES;DEPENDS;ARGS" ${ARGN})
-  add_executable(${name} ${arg_SOURCES})
-  target_link_libraries(${name} PRIVATE gpuio_flags ${arg_DEPENDS} GTest::gtest_main GTest::gmock)
-  gpuio_add_test(${name} COMMAND ${name} ${arg_ARGS} FULL ${arg_FULL} TIMEOUT ${arg_TIMEOUT})
+  if(GPUIO_SANITIZE MATCHES "thread" AND NOT arg_THREADS)
+    set(wanted OFF)
+  endif()
+  set(${out} ${wanted} PARENT_SCOPE)
 endfunction()
 
-# gpuio_add_test(NAME COMMAND... [FULL ON] [TIMEOUT s]): any program as a test.
-function(gpuio_add_test name)
-  if(NOT GPUIO_TESTS)
+# gpuio_test(NAME SOURCES... [DEPENDS...] [FULL] [THREADS] [NO_SANITIZE] [TIMEOUT s]): a GoogleTest program.
+# FULL: too slow for every build, runs with `./dev test --all` only. THREADS: has concurrency, so ThreadSanitizer
+# gets it too. NO_SANITIZE: not built with any sanitizer.
+function(gpuio_test name)
+  gpuio_test_wanted(wanted ${ARGN})
+  if(NOT wanted)
     return()
   endif()
-  cmake_parse_arguments(arg "" "FULL;TIMEOUT" "COMMAND" ${ARGN})
+  cmake_parse_arguments(arg "FULL;THREADS;NO_SANITIZE" "TIMEOUT" "SOURCES;DEPENDS;ARGS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE gpuio_flags ${arg_DEPENDS} GTest::gtest_main GTest::gmock)
+  target_compile_options(${name} PRIVATE ${gpuio_test_options})
+  set(kind)
+  foreach(word FULL THREADS NO_SANITIZE)
+    if(arg_${word})
+      list(APPEND kind ${word})
+    endif()
+  endforeach()
+  gpuio_add_test(${name} COMMAND ${name} ${arg_ARGS} ${kind} TIMEOUT ${arg_TIMEOUT})
+endfunction()
+
+# gpuio_add_test(NAME COMMAND... [FULL] [THREADS] [NO_SANITIZE] [TIMEOUT s]): any program as a test.
+function(gpuio_add_test name)
+  gpuio_test_wanted(wanted ${ARGN})
+  if(NOT wanted)
+    return()
+  endif()
+  cmake_parse_arguments(arg "FULL;THREADS;NO_SANITIZE" "TIMEOUT" "COMMAND" ${ARGN})
   add_test(NAME ${name} COMMAND ${arg_COMMAND})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
