@@ -257,8 +257,8 @@ constexpr bool is_integer(Type t) { return t != Type::none && t != Type::boolean
 // Types that arithmetic takes.
 constexpr bool is_arithmetic(Type t) { return size_of(t) >= 4; }
 
-// Where shared array `index` begins in a workgroup's shared memory: one after the other, each at a multiple of
-// 16 bytes. With index = how many there are: the size of it all.
+// Where shared array `index` begins in a workgroup's shared memory: one after the other, each at a multiple
+// of 16 bytes. With index = how many there are: the size of it all.
 constexpr u32 shared_offset(const View& kernel, u32 index) {
   u32 offset = 0;
   for (u32 i = 0; i < index; ++i) {
