@@ -15,7 +15,8 @@ BASE = {"src/base"}
 DEVICE = {"include/gpuio/device"}
 KERNEL = {"include/gpuio/kernel"} | DEVICE
 GPU = {"src/gpu"} | BASE
-LAUNCH = {"src/launch"} | GPU | KERNEL
+# Kernels for the CPU device are made from the IR by the device itself.
+LAUNCH = {"src/launch", "src/gpu/cpu"} | GPU | KERNEL
 IO = {"src/io"} | BASE
 PAGING = {"src/paging"} | IO | LAUNCH
 ARROWS = {
@@ -26,7 +27,7 @@ ARROWS = {
     "src/gpu/cpu": GPU | KERNEL,
     "src/gpu/vulkan": GPU | KERNEL,
     "src/gpu/cuda": GPU,
-    "src/launch": GPU | KERNEL,
+    "src/launch": LAUNCH,
     "src/io": BASE,
     "src/engines": IO,
     "src/paging": IO | LAUNCH,

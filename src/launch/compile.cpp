@@ -1,0 +1,63 @@
+#include "launch/compile.hpp"
+
+#include <gpuio/kernel/ptx.hpp>
+#include <gpuio/kernel/spirv.hpp>
+
+#include <string>
+#include <vector>
+
+#include "gpu/cpu/blocked.hpp"
+
+namespace gpuio::launch {
+namespace {
+
+Result<Compiled> for_cpu(const kernel::View& kernel, Compiled out, const gpu::DeviceInfo& device) {
+  auto native = gpu::cpu::make_blocked(kernel, {.subgroup_size = device.subgroup_size});
+  if (!native) return fail(std::move(native).error());
+  out.code.native = std::move(*native);
+  return out;
+}
+
+Result<Compiled> for_vulkan(const kernel::View& kernel, Compiled out) {
+  auto words = std::make_shared<std::vector<kernel::u32>>(kernel::emit_spirv(kernel));
+  out.code.spirv = *words;
+  out.storage = std::move(words);
+  return out;
+}
+
+Result<Compiled> for_cuda(const kernel::View& kernel, Compiled out, const gpu::DeviceInfo& device) {
+  auto text = std::make_shared<std::string>();
+  const kernel::PtxResult r =
+      kernel::ptx_to(*text, kernel, {.sm = kernel::u32(device.major * 10 + device.minor)});
+  if (!r.ok())
+    return fail(Code::unsupported, "kernel {}, line {}: {}", kernel.name, r.line, kernel::describe(r.error));
+  out.code.ptx = *text;
+  out.storage = std::move(text);
+  return out;
+}
+
+}  // namespace
+
+Result<Compiled> compile(const kernel::View& kernel, const gpu::DeviceInfo& device) {
+  Compiled out;
+  out.code.name = kernel.name;
+  out.code.block = kernel.block;
+  out.code.shared_bytes = kernel::shared_bytes(kernel);
+  out.code.parameters = kernel::u32(kernel.params.size());
+  switch (device.backend) {
+    case gpu::Backend::cpu: return for_cpu(kernel, std::move(out), device);
+    case gpu::Backend::vulkan: return for_vulkan(kernel, std::move(out));
+    case gpu::Backend::cuda: return for_cuda(kernel, std::move(out), device);
+  }
+  return fail(Code::unsupported, "device {} has a back end that kernels cannot be made for", device.name);
+}
+
+Result<std::unique_ptr<gpu::Kernel>> load(gpu::Device& device, const kernel::View& kernel) {
+  auto compiled = compile(kernel, device.info());
+  if (!compiled) return fail(std::move(compiled).error());
+  auto loaded = device.load(compiled->code);
+  if (!loaded) return fail(std::move(loaded).error().wrap(fmt::format("kernel {}", kernel.name)));
+  return loaded;
+}
+
+}  // namespace gpuio::launch
