@@ -1,0 +1,186 @@
+#include "paging/arrays.hpp"
+
+#include <gpuio/kernel/lookup.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/clock.hpp"
+#include "launch/compile.hpp"
+#include "paging/service.hpp"
+#include "paging/waiting.hpp"
+#include "paging/yielding.hpp"
+
+namespace gpuio::paging {
+
+// One run: what was asked and what is being found out.
+struct Arrays::Launch {
+  const kernel::View& kernel;
+  const gpu::Grid& grid;
+  std::span<const gpu::Argument> arguments;
+  const RunOptions& options;
+  std::uint64_t started_ns = 0;
+  std::uint64_t told_ns = 0;
+  RunReport report;
+
+  bool cancelled() const { return options.cancel && options.cancel->load(std::memory_order_relaxed); }
+  std::uint64_t spent_ns() const { return SteadyClock().now_ns() - started_ns; }
+  void tell(std::uint64_t pages) {
+    if (!options.progress || spent_ns() - told_ns < 100'000'000) return;
+    told_ns = spent_ns();
+    options.progress(pages);
+  }
+};
+
+Result<std::unique_ptr<Arrays>> Arrays::create(gpu::Device& device, const ArraysOptions& options) {
+  auto arrays = std::unique_ptr<Arrays>(new Arrays(device, options));
+  auto space = Space::create(options.cache.page_bytes);
+  if (!space) return fail(std::move(space).error());
+  arrays->space_ = std::move(*space);
+  auto cache = Cache::create(device, options.cache);
+  if (!cache) return fail(std::move(cache).error());
+  arrays->cache_ = std::move(*cache);
+  auto stream = device.stream();
+  if (!stream) return fail(std::move(stream).error());
+  arrays->stream_ = std::move(*stream);
+  arrays->pager_ = std::make_unique<Pager>(*arrays->space_, options.service.depth);
+  return arrays;
+}
+
+Arrays::~Arrays() = default;
+
+Result<Array> Arrays::open(io::Opened opened, std::uint32_t element_bytes) {
+  if (element_bytes != 1 && element_bytes != 2 && element_bytes != 4 && element_bytes != 8)
+    return fail(Code::invalid_arg, "elements of {} bytes; 1, 2, 4 and 8 can be", element_bytes);
+  auto info = opened.target->info();
+  if (!info) return fail(std::move(info).error());
+  if (info->size == 0)
+    return fail(Code::invalid_arg, "{} is empty; an array needs at least one byte", info->path);
+  auto range = space_->map(*opened.engine, *opened.target, 0, info->size);
+  if (!range) return fail(std::move(range).error().wrap(info->path));
+  targets_.push_back(std::move(opened.target));
+  return Array{*range, (info->size - 1) / element_bytes + 1};
+}
+
+Result<RunReport> Arrays::run(const kernel::View& kernel, const gpu::Grid& grid,
+                              std::span<const gpu::Argument> arguments, const RunOptions& options) {
+  if (arguments.size() != kernel.params.size())
+    return fail(Code::invalid_arg, "kernel {} has {} parameters; {} arguments were given", kernel.name,
+                kernel.params.size(), arguments.size());
+  Launch launch{kernel, grid, arguments, options, SteadyClock().now_ns(), 0, {}};
+  Status status = options.miss == Miss::wait ? run_waiting(launch) : run_yielding(launch);
+  if (!status) return fail(std::move(status).wrap(fmt::format("kernel {}", kernel.name)));
+  launch.report.seconds = double(launch.spent_ns()) / 1e9;
+  return std::move(launch.report);
+}
+
+Status Arrays::run_waiting(Launch& launch) {
+  const gpu::Capability& able = device_.info().kernel_io;
+  if (!able.available)
+    return error(Code::unsupported, "{} cannot wait for the host in a kernel: {}; run it with yield",
+                 device_.info().name, able.reason);
+  const Waiting waiting = lower_waiting(launch.kernel, launch.arguments, *cache_);
+  auto loaded = launch::load(device_, waiting.program.view());
+  if (!loaded) return std::move(loaded).error();
+  auto service = Service::start(*cache_, *space_, options_.service);
+  if (!service) return std::move(service).error();
+  Service& s = **service;
+
+  s.begin();
+  Status ran = stream_->launch(**loaded, launch.grid, waiting.arguments);
+  Code aborted = Code::ok;
+  std::uint64_t ends_ns = 0;  // when an aborted kernel must have ended
+  while (ran.ok()) {
+    ran = stream_->wait(stream_->last(), 20'000'000);
+    if (ran.ok() || ran.code() != Code::timeout) break;
+    ran = {};
+    launch.tell(s.pages());
+    if (aborted == Code::ok && (launch.cancelled() || launch.spent_ns() >= launch.options.timeout_ns)) {
+      aborted = launch.cancelled() ? Code::canceled : Code::timeout;
+      s.abort(aborted);
+      ends_ns = launch.spent_ns() + launch.options.grace_ns;
+    } else if (aborted != Code::ok && launch.spent_ns() > ends_ns) {
+      return error(Code::device_lost, "{}, and the kernel did not end within {} ms of that",
+                   aborted == Code::canceled ? "cancelled" : "timed out",
+                   launch.options.grace_ns / 1'000'000);
+    }
+  }
+  Status ended = s.end(launch.options.grace_ns);
+  if (!ran) return ran;
+  if (aborted == Code::canceled) return error(aborted, "cancelled after {} pages", s.pages());
+  if (aborted == Code::timeout)
+    return error(aborted, "not finished after {} ms and {} pages", launch.options.timeout_ns / 1'000'000,
+                 s.pages());
+  if (!ended) return ended;
+  launch.report.miss = Miss::wait;
+  launch.report.launches = 1;
+  launch.report.pages = s.pages();
+  launch.report.misses = s.pages() + s.failures();
+  launch.report.latency_ns = s.latency_ns().snapshot();
+  launch.report.reason = s.last_error();
+  return {};
+}
+
+Status Arrays::run_yielding(Launch& launch) {
+  kernel::Lookup access({.page_bytes = cache_->page_bytes(), .buckets = cache_->buckets()});
+  const kernel::Suspended suspended = kernel::suspend(launch.kernel, {}, access);
+  if (!suspended.ok())
+    return error(Code::unsupported, "line {}: {} ({}, limit {})", suspended.line, suspended.error,
+                 suspended.value, suspended.limit);
+  const kernel::SuspendLayout& layout = suspended.layout;
+  auto loaded = launch::load(device_, suspended.program.view());
+  if (!loaded) return std::move(loaded).error();
+
+  const std::uint64_t groups =
+      std::uint64_t(launch.grid.groups[0]) * launch.grid.groups[1] * launch.grid.groups[2];
+  const std::uint64_t lanes = groups * launch.kernel.lanes();
+  const std::uint64_t words = layout.words(lanes, groups);
+  if (words >> 32)
+    return error(Code::invalid_arg, "{} lanes save {} bytes, more than 16 GiB; launch fewer workgroups",
+                 lanes, words * 4);
+  auto slab = device_.allocate(gpu::MemoryKind::pinned, words * 4);
+  if (!slab) return std::move(slab).error().wrap("the slab for lanes that yield");
+  std::memset((*slab)->host(), 0, words * 4);
+  auto& header = *reinterpret_cast<device::SlabHeader*>((*slab)->host());
+  const std::span records(reinterpret_cast<device::LaneRecord*>((*slab)->host() + sizeof(header)), lanes);
+
+  std::vector<gpu::Argument> arguments(launch.arguments.begin(), launch.arguments.end());
+  arguments.push_back(gpu::Argument::buffer(**slab, 4));
+  const std::size_t resume = arguments.size();
+  arguments.push_back({0, 0});
+  arguments.push_back(gpu::Argument::buffer(cache_->directory(), 8));
+  for (const auto& array : access.arrays()) {
+    arguments.push_back({launch.arguments[array.object].value, 0});
+    arguments.push_back(gpu::Argument::buffer(cache_->frame_memory(),
+                                              kernel::size_of(launch.kernel.params[array.object].type)));
+  }
+
+  Answerer answerer(*cache_, *space_, *pager_);
+  for (;;) {
+    header.unfinished = 0;
+    if (Status s = stream_->launch(**loaded, launch.grid, arguments); !s) return s;
+    ++launch.report.launches;
+    // A launch that yields is short: every lane ends at its first miss.
+    const std::uint64_t left =
+        launch.options.timeout_ns - std::min(launch.options.timeout_ns, launch.spent_ns());
+    if (Status s = stream_->wait(stream_->last(), left); !s) return s;
+    if (header.unfinished == 0) break;
+    answerer.answer(records, left, launch.options.cancel);
+    // What was cut short has been answered with an error; the lanes that got it do not run again.
+    if (launch.cancelled())
+      return error(Code::canceled, "cancelled after {} launches", launch.report.launches);
+    if (launch.spent_ns() >= launch.options.timeout_ns)
+      return error(Code::timeout, "not finished after {} ms and {} launches",
+                   launch.options.timeout_ns / 1'000'000, launch.report.launches);
+    arguments[resume] = {1, 0};
+    launch.tell(answerer.pages());
+  }
+  launch.report.miss = Miss::yield;
+  launch.report.misses = answerer.misses();
+  launch.report.pages = answerer.pages();
+  launch.report.latency_ns = answerer.latency_ns().snapshot();
+  launch.report.reason = answerer.last_error();
+  return {};
+}
+
+}  // namespace gpuio::paging

@@ -1,0 +1,101 @@
+// Arrays: what makes `array[i]` work in kernels of one device. Owns the page space, the cache and the thread
+// that serves misses; opens targets as arrays and runs kernels on them.
+//
+// A kernel's misses are met in one of two ways. *Wait*: the lane posts a request and waits for the answer;
+// needs a device whose kernels can talk to the host while they run. *Yield*: the lane saves where it is and
+// ends; the host answers all that yielded and launches the kernel again, which goes on where it was; works
+// everywhere. Both come from the same kernel.
+//
+// Threading: one thread. Lifetime: the device outlives it; it outlives its arrays' use by kernels. Errors:
+// what a page's target says reaches the lanes that asked for it as a status, not this interface; `run` fails
+// when the kernel cannot be run, is cancelled or is late.
+//
+//   auto arrays = *Arrays::create(*device, {});
+//   Array a = *arrays->open(*registry.open("local:///data/a.bin", io::kRead), sizeof(float));
+//   auto report = arrays->run(kernel.view(), {.groups = {64, 1, 1}}, arguments, {});   // arguments has
+//   a.argument()
+#pragma once
+
+#include <gpuio/kernel/ir.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/metrics.hpp"
+#include "base/status.hpp"
+#include "gpu/device.hpp"
+#include "io/registry.hpp"
+#include "paging/cache.hpp"
+#include "paging/pager.hpp"
+#include "paging/service.hpp"
+#include "paging/space.hpp"
+
+namespace gpuio::paging {
+
+// g++ 12 takes scoped enumerators for shadowing.
+enum class Miss : std::uint8_t { automatic, wait, yield };
+
+struct ArraysOptions {
+  CacheOptions cache;
+  ServiceOptions service;  // its depth is also that of yielding kernels
+};
+
+struct Array {
+  Range range;
+  std::uint64_t count = 0;  // elements; the last is padded with zeros where the target ends within it
+  gpu::Argument argument() const { return {range.first, count}; }
+};
+
+struct RunOptions {
+  Miss miss = Miss::automatic;
+  std::uint64_t timeout_ns = gpu::kForever;
+  // How long a waiting kernel may take to end once its accesses answer CANCELED or TIMEOUT at once: it still
+  // runs to its end. Past it the device is given up as lost.
+  std::uint64_t grace_ns = 30'000'000'000;
+  const std::atomic<bool>* cancel = nullptr;               // looked at every few milliseconds
+  std::function<void(std::uint64_t pages)> progress = {};  // pages brought so far, about every 100 ms
+};
+
+struct RunReport {
+  Miss miss = Miss::wait;  // the way taken
+  std::string reason;      // why not the other, when that was asked for or would be faster
+  std::uint32_t launches = 0;
+  std::uint64_t misses = 0;  // accesses that the host had to answer
+  std::uint64_t pages = 0;   // brought
+  double seconds = 0;
+  HistogramSnapshot latency_ns;  // of a miss: seen by the host to answered
+};
+
+class Arrays {
+ public:
+  static Result<std::unique_ptr<Arrays>> create(gpu::Device& device, const ArraysOptions& options);
+  ~Arrays();
+
+  // The whole target as an array of elements of 1, 2, 4 or 8 bytes. INVALID_ARG when it is empty.
+  Result<Array> open(io::Opened opened, std::uint32_t element_bytes);
+
+  // Arguments are one slot a parameter of the kernel as it was written. Returns when every lane has ended.
+  Result<RunReport> run(const kernel::View& kernel, const gpu::Grid& grid,
+                        std::span<const gpu::Argument> arguments, const RunOptions& options);
+
+ private:
+  struct Launch;
+  Arrays(gpu::Device& device, const ArraysOptions& options) : device_(device), options_(options) {}
+  Status run_waiting(Launch& launch);
+  Status run_yielding(Launch& launch);
+
+  gpu::Device& device_;
+  const ArraysOptions options_;
+  std::vector<std::unique_ptr<io::Target>> targets_;
+  std::unique_ptr<Space> space_;
+  std::unique_ptr<Cache> cache_;
+  std::unique_ptr<gpu::Stream> stream_;
+  std::unique_ptr<Pager> pager_;  // for answers between launches
+};
+
+}  // namespace gpuio::paging

@@ -1,0 +1,270 @@
+// The whole path: kernels that index arrays over engines, on every device at hand, both ways of missing,
+// against plain arrays.
+#include "paging/arrays.hpp"
+
+#include <gpuio/kernel.hpp>
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <thread>
+
+#include "base/uri.hpp"
+#include "engines/layers/fault/fault.hpp"
+#include "engines/memory/memory.hpp"
+#include "gpu/cpu/cpu.hpp"
+#include "gpu/vulkan/vulkan.hpp"
+#include "support/vulkan_driver.hpp"
+
+namespace gpuio::paging {
+namespace {
+
+using gpuio::kernel::Ctx;
+using gpuio::kernel::In;
+using gpuio::kernel::kernel;
+using gpuio::kernel::OnDemand;
+using gpuio::kernel::Out;
+using gpuio::kernel::Val;
+
+// out[i] = a[index[i]], status[i] with it; any grid.
+template <class T>
+constexpr auto fetch_body = [](Ctx k, OnDemand<T> a, In<std::uint64_t> index, Out<T> out,
+                               Out<std::uint32_t> status, Val<std::uint32_t> n) {
+  for (auto i : k.range(k.global_id(), n, k.nctas() * 32)) {
+    auto [value, code] = a.load(index[i]);
+    out[i] = value;
+    status[i] = code;
+  }
+};
+constexpr auto fetch8 = kernel<"fetch8", 32>(fetch_body<std::uint8_t>);
+constexpr auto fetch32 = kernel<"fetch32", 32>(fetch_body<std::uint32_t>);
+constexpr auto fetch64 = kernel<"fetch64", 32>(fetch_body<std::uint64_t>);
+
+struct Way {
+  const char* device;
+  Miss miss;
+};
+std::ostream& operator<<(std::ostream& to, const Way& w) {
+  return to << w.device << (w.miss == Miss::wait ? "Wait" : "Yield");
+}
+
+std::byte byte_at(std::uint64_t i) { return std::byte(i * 167 + (i >> 8) * 13); }
+
+class ArraysTest : public ::testing::TestWithParam<Way> {
+ protected:
+  void SetUp() override {
+    if (std::string_view(GetParam().device) == "cpu") {
+      device_ = std::move(*gpu::cpu::open({}));
+    } else {
+#ifdef __SANITIZE_THREAD__
+      GTEST_SKIP() << "ThreadSanitizer does not see what an uninstrumented driver synchronises";
+#endif
+      auto opened = test_vulkan::open({});
+      if (!opened) GTEST_SKIP() << opened.error().message();
+      device_ = std::move(*opened);
+      if (GetParam().miss == Miss::wait && !device_->info().kernel_io.available)
+        GTEST_SKIP() << device_->info().kernel_io.reason;
+    }
+  }
+  void TearDown() override {
+    for (const std::string& text : test_vulkan::Messages::all().texts) ADD_FAILURE() << text;
+    test_vulkan::Messages::all().texts.clear();
+  }
+
+  // An engine of `bytes` bytes of the pattern, as an array of elements of the size.
+  Array open(std::uint64_t bytes, std::uint32_t element, const CacheOptions& cache,
+             const io::FaultOptions& faults = {}) {
+    auto memory = io::make_memory_engine();
+    io::Engine& inner = *memory;
+    engine_ = std::make_unique<io::FaultEngine>(std::move(memory), faults);
+    const Uri uri = *Uri::parse("mem://data?size=" + std::to_string(bytes));
+    bytes_ = std::move(*inner.open(uri, io::kRead | io::kWrite));
+    for (std::uint64_t i = 0; i < bytes; ++i) bytes_->address()[i] = byte_at(i);
+    arrays_ = std::move(*Arrays::create(*device_, {.cache = cache, .service = {.depth = 16}}));
+    return *arrays_->open({engine_.get(), std::move(*engine_->open(uri, io::kRead))}, element);
+  }
+  gpu::Buffer& buffer(std::uint64_t bytes) {
+    buffers_.push_back(std::move(*device_->allocate(gpu::MemoryKind::pinned, bytes)));
+    std::memset(buffers_.back()->host(), 0xcc, bytes);
+    return *buffers_.back();
+  }
+
+  struct Fetched {
+    std::vector<std::uint64_t> value;
+    std::vector<std::uint32_t> status;
+    RunReport report;
+  };
+  Result<Fetched> fetch(const Array& array, std::uint32_t element, const std::vector<std::uint64_t>& index,
+                        RunOptions options = {}) {
+    const std::uint64_t n = index.size();
+    gpu::Buffer& indices = buffer(n * 8);
+    gpu::Buffer& out = buffer(n * element);
+    gpu::Buffer& status = buffer(n * 4);
+    std::memcpy(indices.host(), index.data(), n * 8);
+    const gpu::Argument arguments[] = {array.argument(),
+                                       gpu::Argument::buffer(indices, 8),
+                                       gpu::Argument::buffer(out, element),
+                                       gpu::Argument::buffer(status, 4),
+                                       {n, 0}};
+    const kernel::View view = element == 1 ? fetch8.view() : element == 4 ? fetch32.view() : fetch64.view();
+    options.miss = GetParam().miss;
+    auto report = arrays_->run(view, {.groups = {4, 1, 1}}, arguments, options);
+    if (!report) return fail(std::move(report).error());
+    Fetched f;
+    f.report = std::move(*report);
+    for (std::uint64_t i = 0; i < n; ++i) {
+      std::uint64_t v = 0;
+      std::memcpy(&v, out.host() + i * element, element);
+      f.value.push_back(v);
+      std::uint32_t s = 0;
+      std::memcpy(&s, status.host() + i * 4, 4);
+      f.status.push_back(s);
+    }
+    return f;
+  }
+  // The element, zero past the bytes.
+  static std::uint64_t expected(std::uint64_t index, std::uint32_t element, std::uint64_t bytes) {
+    std::byte raw[8] = {};
+    for (std::uint32_t b = 0; b < element; ++b)
+      if (index * element + b < bytes) raw[b] = byte_at(index * element + b);
+    std::uint64_t v = 0;
+    std::memcpy(&v, raw, 8);
+    return v;
+  }
+
+  std::unique_ptr<gpu::Device> device_;
+  std::unique_ptr<io::Engine> engine_;
+  std::unique_ptr<io::Target> bytes_;
+  std::vector<std::unique_ptr<gpu::Buffer>> buffers_;
+  std::unique_ptr<Arrays> arrays_;
+};
+
+std::vector<std::uint64_t> random_indices(std::mt19937_64& random, std::uint64_t n, std::uint64_t count) {
+  std::vector<std::uint64_t> index(n);
+  for (auto& i : index) i = random() % count;
+  return index;
+}
+
+TEST_P(ArraysTest, AnyElementAnyCacheAnyOrder) {
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  for (const CacheOptions cache :
+       {CacheOptions{512, 512, 1}, CacheOptions{7 * 512, 512, 4}, CacheOptions{1 << 20, 4096, 64}})
+    for (const std::uint32_t element : {1u, 4u, 8u}) {
+      SCOPED_TRACE(testing::Message() << "cache " << cache.cache_bytes << " element " << element);
+      const std::uint64_t bytes = 40'000 + random() % 64;
+      const Array array = open(bytes, element, cache);
+      const auto index = random_indices(random, 300, array.count);
+      auto f = fetch(array, element, index);
+      ASSERT_TRUE(f) << f.error().message();
+      for (std::size_t i = 0; i < index.size(); ++i) {
+        ASSERT_EQ(f->status[i], 0u) << i;
+        ASSERT_EQ(f->value[i], expected(index[i], element, bytes)) << "index " << index[i];
+      }
+      EXPECT_GT(f->report.pages, 0u);
+    }
+}
+
+TEST_P(ArraysTest, APageThatIsThereIsNotBroughtAgain) {
+  const Array array = open(64 * 4096, 8, {1 << 20, 4096, 64});
+  std::vector<std::uint64_t> index(512);
+  for (std::size_t i = 0; i < index.size(); ++i) index[i] = i * 64;
+  auto first = fetch(array, 8, index);
+  ASSERT_TRUE(first) << first.error().message();
+  EXPECT_EQ(first->report.pages, 64u);
+  auto second = fetch(array, 8, index);
+  ASSERT_TRUE(second) << second.error().message();
+  EXPECT_EQ(second->report.pages, 0u);
+  EXPECT_EQ(second->value, first->value);
+}
+
+TEST_P(ArraysTest, AnIndexPastTheEndReachesItsLaneOnly) {
+  const Array array = open(10'000, 4, {1 << 20, 4096, 64});
+  // The next array's pages follow this one's: it must not see them.
+  std::vector<std::uint64_t> index = {0, array.count - 1, array.count, array.count + 4096, ~std::uint64_t{0},
+                                      5};
+  auto f = fetch(array, 4, index);
+  ASSERT_TRUE(f) << f.error().message();
+  const std::vector<std::uint32_t> status = {0, 0, 15, 15, 15, 0};
+  EXPECT_EQ(f->status, status);
+  for (std::size_t i : {2u, 3u, 4u}) EXPECT_EQ(f->value[i], 0u);
+  EXPECT_EQ(f->value[5], expected(5, 4, 10'000));
+}
+
+TEST_P(ArraysTest, AFailedPageReachesItsLanesAndTheOthersGoOn) {
+  const std::uint64_t bytes = 64 * 512;
+  const Array array = open(bytes, 4, {16 * 512, 512, 16},
+                           {.seed = 5, .error_rate = 0.3, .delay_polls_max = 3, .reorder = true});
+  std::mt19937_64 random(9);
+  const auto index = random_indices(random, 400, array.count);
+  auto f = fetch(array, 4, index);
+  ASSERT_TRUE(f) << f.error().message();
+  std::size_t good = 0, bad = 0;
+  for (std::size_t i = 0; i < index.size(); ++i) {
+    if (f->status[i] == 0) {
+      ++good;
+      ASSERT_EQ(f->value[i], expected(index[i], 4, bytes));
+    } else {
+      ++bad;
+      ASSERT_EQ(f->status[i], std::uint32_t(-int(Code::io)));
+      ASSERT_EQ(f->value[i], 0u);
+    }
+  }
+  EXPECT_GT(good, 0u);
+  EXPECT_GT(bad, 0u) << "no fault reached a lane";
+  EXPECT_NE(f->report.reason.find("EIO"), std::string::npos) << f->report.reason;
+}
+
+TEST_P(ArraysTest, CancelEndsARunWhoseTargetHangs) {
+  static const ManualClock stopped;
+  const Array array =
+      open(8 * 4096, 4, {1 << 20, 4096, 16}, {.delay_ns_max = ~std::uint64_t{0} >> 1, .clock = &stopped});
+  std::atomic<bool> cancel{false};
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    cancel = true;
+  });
+  auto f = fetch(array, 4, {1, 2000, 4000}, {.cancel = &cancel});
+  later.join();
+  ASSERT_FALSE(f);
+  EXPECT_EQ(f.error().code(), Code::canceled) << f.error().message();
+}
+
+TEST_P(ArraysTest, TimeOutEndsARunWhoseTargetHangs) {
+  static const ManualClock stopped;
+  const Array array =
+      open(8 * 4096, 4, {1 << 20, 4096, 16}, {.delay_ns_max = ~std::uint64_t{0} >> 1, .clock = &stopped});
+  auto f = fetch(array, 4, {1, 2000, 4000}, {.timeout_ns = 50'000'000});
+  ASSERT_FALSE(f);
+  EXPECT_EQ(f.error().code(), Code::timeout) << f.error().message();
+}
+
+TEST_P(ArraysTest, WrongArgumentCountIsRefused) {
+  open(4096, 4, {1 << 20, 4096, 16});
+  auto report = arrays_->run(fetch32.view(), {}, {}, {});
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code(), Code::invalid_arg);
+  EXPECT_NE(report.error().message().find("5 parameters"), std::string::npos) << report.error().message();
+}
+
+TEST(Arrays, RefusesEmptyTargetsAndOddElements) {
+  auto device = std::move(*gpu::cpu::open({}));
+  auto arrays = std::move(*Arrays::create(*device, {}));
+  auto engine = io::make_memory_engine();
+  const auto target = [&](const char* uri) {
+    return io::Opened{engine.get(), std::move(*engine->open(*Uri::parse(uri), io::kRead | io::kWrite))};
+  };
+  EXPECT_EQ(arrays->open(target("mem://a?size=0&limit=4096"), 4).error().code(), Code::invalid_arg);
+  EXPECT_EQ(arrays->open(target("mem://b?size=4096"), 3).error().code(), Code::invalid_arg);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ArraysTest,
+                         ::testing::Values(Way{"cpu", Miss::wait}, Way{"cpu", Miss::yield},
+                                           Way{"vulkan", Miss::wait}, Way{"vulkan", Miss::yield}),
+                         ::testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace gpuio::paging

@@ -1,0 +1,202 @@
+#include "paging/service.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace gpuio::paging {
+
+using device::Field;
+using device::Order;
+using device::Scope;
+
+Service::Service(Cache& cache, const Space& space, const ServiceOptions& options)
+    : cache_(cache),
+      space_(space),
+      options_(options),
+      words_(cache.words()),
+      pager_(space, options.depth),
+      slots_(cache.mailboxes()),
+      reads_(cache.mailboxes()),
+      seen_ns_(cache.mailboxes()),
+      scratch_(kScratchPages * cache.page_bytes()) {
+  for (std::uint32_t i = 0; i < kScratchPages; ++i)
+    scratch_idle_.push_back(scratch_.data() + i * cache.page_bytes());
+  for (std::uint32_t m = 0; m < cache.mailboxes(); ++m) {
+    reads_[m].user = &slots_[m];
+    // What an earlier service on this cache has seen; sequence numbers count on for ever.
+    slots_[m].sequence = std::uint32_t(words_.load(Field::ask, m, Order::relaxed, Scope::system));
+  }
+}
+
+Result<std::unique_ptr<Service>> Service::start(Cache& cache, const Space& space,
+                                                const ServiceOptions& options) {
+  auto service = std::unique_ptr<Service>(new Service(cache, space, options));
+  std::atomic<std::uint32_t> ready{0};
+  auto thread = Thread::start("gpuio-service", [s = service.get(), &ready](std::stop_token stop) {
+    s->priority_ = set_this_thread_priority(s->options_.priority);
+    ready.store(1, std::memory_order_release);
+    wake_one(ready);
+    s->run(stop);
+  });
+  if (!thread) return fail(std::move(thread).error());
+  service->thread_ = std::move(*thread);
+  // Pairs with the store above: priority_ is written before anybody reads it.
+  while (ready.load(std::memory_order_acquire) == 0) wait_on_word(ready, 0, 100'000'000);
+  return service;
+}
+
+Service::~Service() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  running_.fetch_add(1, std::memory_order_release);  // wakes it; it looks at the stop first
+  wake_one(running_);
+  thread_.join();
+}
+
+void Service::begin() {
+  device::Answers& answers = *cache_.words().answers;
+  std::atomic_ref(answers.abort).store(0, std::memory_order_relaxed);
+  aborted_.store(0, std::memory_order_relaxed);
+  running_.fetch_add(1, std::memory_order_release);  // pairs with the acquire in run
+  wake_one(running_);
+}
+
+void Service::abort(Code code) {
+  device::Answers& answers = *cache_.words().answers;
+  std::atomic_ref(answers.abort).store(std::uint64_t(-int(code)), std::memory_order_release);
+  aborted_.store(int(code), std::memory_order_release);  // pairs with the acquire in run
+}
+
+Status Service::end(std::uint64_t timeout_ns) {
+  const std::uint64_t start = clock_.now_ns();
+  // The kernel posted before it ended, so one whole sweep from now sees all that it asked.
+  const std::uint64_t sweeps = sweeps_.load(std::memory_order_acquire);
+  while (sweeps_.load(std::memory_order_acquire) < sweeps + 2 ||
+         outstanding_.load(std::memory_order_acquire) != 0) {
+    if (clock_.now_ns() - start > timeout_ns)
+      return error(Code::timeout, "{} requests of the kernel were not answered within {} ms",
+                   outstanding_.load(std::memory_order_relaxed), timeout_ns / 1'000'000);
+    ::sched_yield();
+  }
+  if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    device::finish_mailboxes(words_, cache_.mailboxes());
+  return {};
+}
+
+void Service::run(std::stop_token stop) {
+  std::uint64_t idle_since = 0;
+  device::Answers& answers = *cache_.words().answers;
+  while (!stop.stop_requested()) {
+    if (running_.load(std::memory_order_acquire) == 0) {
+      wait_on_word(running_, 0, 100'000'000);
+      continue;
+    }
+    if (const int code = aborted_.load(std::memory_order_acquire)) give_up(Code(code));
+    const bool progress = sweep() | deliver();
+    std::atomic_ref(answers.heartbeat).fetch_add(1, std::memory_order_relaxed);
+    if (progress) idle_since = 0;
+    else idle(idle_since = idle_since ? idle_since : clock_.now_ns());
+  }
+}
+
+// Without work: spin for a while, then let others run; a nap only when there is nothing under way either.
+void Service::idle(std::uint64_t idle_since) {
+  const std::uint64_t idle_ns = clock_.now_ns() - idle_since;
+  if (idle_ns < options_.spin_ns) return;
+  if (pager_.pending()) return pager_.wait(50'000);
+  // A real-time thread that only yields would starve the very lanes it waits for.
+  if (idle_ns < 20 * options_.spin_ns && !priority_.ok()) ::sched_yield();
+  else std::this_thread::sleep_for(std::chrono::microseconds(20));
+}
+
+bool Service::sweep() {
+  batch_.clear();
+  const std::uint32_t n = cache_.mailboxes();
+  for (std::uint32_t i = 0, m = first_; i < n; ++i, m = m + 1 == n ? 0 : m + 1) {
+    device::Slot& slot = slots_[m];
+    if (slot.at != device::kLook) continue;
+    device::serve(words_, slot, m);
+    while (slot.at == device::kTakeWhat || slot.at == device::kTakeWhere) device::serve(words_, slot, m);
+    if (slot.at != device::kWork) continue;
+    outstanding_.fetch_add(1, std::memory_order_relaxed);
+    seen_ns_[m] = clock_.now_ns();
+    take(m);
+  }
+  first_ = first_ + 1 == n ? 0 : first_ + 1;
+  for (std::size_t i = deferred_.size(); i-- > 0 && !scratch_idle_.empty();) {
+    const std::uint32_t m = deferred_[i];
+    deferred_.erase(deferred_.begin() + std::ptrdiff_t(i));
+    take(m);
+  }
+  if (!batch_.empty()) pager_.submit(batch_);
+  // Release: who sees the count sees `outstanding_` with this sweep's requests in it.
+  sweeps_.fetch_add(1, std::memory_order_release);
+  return !batch_.empty();
+}
+
+// Whatever is being brought, and whatever waits to be, gets this answer; what is asked later is seen by the
+// next turn.
+void Service::give_up(Code code) {
+  pager_.abandon();
+  deferred_.clear();
+  scratch_idle_.clear();
+  for (std::uint32_t i = 0; i < kScratchPages; ++i)
+    scratch_idle_.push_back(scratch_.data() + i * cache_.page_bytes());
+  for (std::uint32_t m = 0; m < cache_.mailboxes(); ++m)
+    if (slots_[m].at == device::kWork) reply(m, code);
+}
+
+void Service::take(std::uint32_t mailbox) {
+  device::Slot& slot = slots_[mailbox];
+  PageRead& read = reads_[mailbox];
+  read.page = device::request_page(slot.what);
+  switch (device::request_operation(slot.what)) {
+    case device::kOpFill:
+      if (slot.where >= cache_.frames()) return reply(mailbox, Code::invalid_address);
+      read.to = cache_.frame(std::uint32_t(slot.where));
+      break;
+    case device::kOpBypass:
+      if (scratch_idle_.empty()) return deferred_.push_back(mailbox);
+      read.to = scratch_idle_.back();
+      scratch_idle_.pop_back();
+      break;
+    default: return reply(mailbox, Code::unsupported);  // arrays are read-only
+  }
+  batch_.push_back(&read);
+}
+
+bool Service::deliver() {
+  std::array<PageRead*, 64> done;
+  const std::uint32_t n = pager_.poll(done);
+  for (std::uint32_t i = 0; i < n; ++i) {
+    PageRead& read = *done[i];
+    device::Slot& slot = *static_cast<device::Slot*>(read.user);
+    if (device::request_operation(slot.what) == device::kOpBypass) {
+      const std::uint64_t at = slot.where & 0xffffffff, bytes = slot.where >> 32;
+      Code code = read.code;
+      if (bytes > device::kBypassBytesMax || at + bytes > cache_.page_bytes()) code = Code::invalid_address;
+      std::uint64_t words[2] = {};
+      if (code == Code::ok) std::memcpy(words, read.to + at, bytes);
+      slot.low = words[0];
+      slot.high = words[1];
+      scratch_idle_.push_back(read.to);
+      reply(std::uint32_t(&slot - slots_.data()), code);
+    } else {
+      reply(std::uint32_t(&slot - slots_.data()), read.code);
+    }
+  }
+  return n > 0;
+}
+
+void Service::reply(std::uint32_t mailbox, Code code) {
+  device::Slot& slot = slots_[mailbox];
+  code == Code::ok ? pages_.add() : failures_.add();
+  latency_ns_.record(clock_.now_ns() - seen_ns_[mailbox]);
+  device::answer(slot, std::uint32_t(-int(code)), false);
+  while (slot.at != device::kLook) device::serve(words_, slot, mailbox);
+  outstanding_.fetch_sub(1, std::memory_order_release);  // pairs with the acquire in end
+}
+
+}  // namespace gpuio::paging

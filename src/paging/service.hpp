@@ -1,0 +1,105 @@
+// Service: the thread that answers the mailboxes of kernels that wait.
+//
+// It sweeps the ask words, copies each request out, has the pager bring the pages straight into their frames
+// and answers. It makes no driver call, ever, so that a driver that waits for the kernel cannot wait for it.
+// While a kernel runs it spins, then yields, then naps; between kernels it sleeps.
+//
+// Threading: begin, end and abort from one thread, statistics from any. Lifetime: the cache, the space and
+// their targets outlive it; its end answers what is pending and joins. Errors: of a page, to the lane that
+// asked (a positive code of gpuio.h); of the service, from start and end.
+//
+//   auto service = *Service::start(cache, space, {});
+//   service->begin();
+//   stream->launch(...);  stream->wait(...);
+//   service->end(timeout_ns);
+#pragma once
+
+#include <gpuio/device/native.hpp>
+#include <gpuio/device/service.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/metrics.hpp"
+#include "base/platform/thread.hpp"
+#include "base/status.hpp"
+#include "paging/cache.hpp"
+#include "paging/pager.hpp"
+#include "paging/space.hpp"
+
+namespace gpuio::paging {
+
+struct ServiceOptions {
+  std::uint32_t depth = 64;                            // operations at once an engine
+  std::uint64_t spin_ns = 50'000;                      // without work, before it lets others run
+  ThreadPriority priority = ThreadPriority::realtime;  // where it is allowed; else normal
+};
+
+class Service {
+ public:
+  static Result<std::unique_ptr<Service>> start(Cache& cache, const Space& space,
+                                                const ServiceOptions& options);
+  ~Service();
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  // A kernel is about to be launched.
+  void begin();
+  // It has ended: waits until what it asked for was answered, then finishes the mailboxes that no lane came
+  // back for.
+  Status end(std::uint64_t timeout_ns);
+  // Every lane that waits, or will, leaves with this code, and what is being brought for them is given up;
+  // until the next begin.
+  void abort(Code code);
+
+  const Histogram& latency_ns() const { return latency_ns_; }  // seen to answered
+  std::uint64_t pages() const { return pages_.value(); }       // brought
+  std::uint64_t failures() const { return failures_.value(); }
+  // What the last failed page's target said. After end().
+  const std::string& last_error() const { return pager_.last_error(); }
+  const Status& priority() const { return priority_; }  // why it was refused, if it was
+
+ private:
+  Service(Cache& cache, const Space& space, const ServiceOptions& options);
+  void run(std::stop_token stop);
+  bool sweep();
+  bool deliver();
+  void take(std::uint32_t mailbox);
+  void reply(std::uint32_t mailbox, Code code);
+  void idle(std::uint64_t idle_since);
+  void give_up(Code code);
+
+  // A page brought for a few of its bytes, when no frame is to be had.
+  static constexpr std::uint32_t kScratchPages = 8;
+
+  Cache& cache_;
+  const Space& space_;
+  const ServiceOptions options_;
+  device::Native words_;
+  Pager pager_;
+  SteadyClock clock_;
+  std::vector<device::Slot> slots_;
+  std::vector<PageRead> reads_;  // one a mailbox
+  std::vector<std::uint64_t> seen_ns_;
+  std::vector<PageRead*> batch_;
+  std::vector<std::uint32_t> deferred_;  // bypasses that wait for a scratch page
+  std::vector<std::byte> scratch_;
+  std::vector<std::byte*> scratch_idle_;
+  std::uint32_t first_ = 0;  // where the next sweep starts, so that none is last for ever
+
+  std::atomic<std::uint32_t> running_{0};      // kernels; the thread sleeps on it
+  std::atomic<std::uint32_t> outstanding_{0};  // requests taken and not answered
+  std::atomic<std::uint64_t> sweeps_{0};
+  std::atomic<int> aborted_{0};  // Code
+  Histogram latency_ns_;
+  Counter pages_, failures_;
+  Status priority_;
+  Thread thread_;
+};
+
+}  // namespace gpuio::paging

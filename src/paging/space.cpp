@@ -1,0 +1,43 @@
+#include "paging/space.hpp"
+
+#include <bit>
+#include <mutex>
+
+namespace gpuio::paging {
+
+Result<std::unique_ptr<Space>> Space::create(std::uint64_t page_bytes) {
+  if (page_bytes < 512 || page_bytes > (std::uint64_t{1} << 30) || !std::has_single_bit(page_bytes))
+    return fail(Code::invalid_arg,
+                "page size {} is not a power of two from 512 to 1 GiB; 65536 is a good one", page_bytes);
+  return std::unique_ptr<Space>(new Space(page_bytes));
+}
+
+Result<Range> Space::map(io::Engine& engine, io::Target& target, std::uint64_t offset, std::uint64_t bytes) {
+  if (bytes == 0) return fail(Code::invalid_arg, "an on-demand array needs at least one byte");
+  if (offset + bytes < offset) return fail(Code::invalid_arg, "offset {} + size {} overflows", offset, bytes);
+  std::unique_lock lock(mutex_);
+  const std::uint64_t pages = (bytes - 1) / page_bytes_ + 1;
+  if (pages > device::kNoPage - next_)
+    return fail(Code::invalid_arg, "{} bytes need {} pages of {} bytes and {} are left; use larger pages",
+                bytes, pages, page_bytes_, device::kNoPage - next_);
+  const Range range{next_, pages, bytes, offset, &engine, &target};
+  next_ += pages;
+  ranges_.emplace(range.first, range);
+  return range;
+}
+
+void Space::unmap(const Range& range) {
+  std::unique_lock lock(mutex_);
+  ranges_.erase(range.first);
+}
+
+std::optional<Range> Space::find(std::uint64_t page) const {
+  std::shared_lock lock(mutex_);
+  auto after = ranges_.upper_bound(page);
+  if (after == ranges_.begin()) return std::nullopt;
+  const Range& range = std::prev(after)->second;
+  if (page - range.first >= range.pages) return std::nullopt;
+  return range;
+}
+
+}  // namespace gpuio::paging

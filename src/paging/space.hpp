@@ -1,0 +1,50 @@
+// Space: the one space of 40-bit page numbers that all on-demand arrays of a cache live in.
+//
+// An array is a range of pages; a page number says which bytes of which target. Ranges are handed out in
+// order and never again, so that a stale page number can only miss: 2^40 pages of 64 KiB are 64 PiB of arrays
+// opened in turn. Threading: map and unmap from any thread while no kernel runs on the cache; find from any
+// thread at any time. Lifetime: the caller keeps targets alive until unmap.
+#pragma once
+
+#include <gpuio/device/layout.hpp>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <shared_mutex>
+
+#include "base/status.hpp"
+#include "io/engine.hpp"
+
+namespace gpuio::paging {
+
+struct Range {
+  std::uint64_t first = 0;  // page
+  std::uint64_t pages = 0;
+  std::uint64_t bytes = 0;   // the last page may be part of a page
+  std::uint64_t offset = 0;  // of the first byte in the target
+  io::Engine* engine = nullptr;
+  io::Target* target = nullptr;
+};
+
+class Space {
+ public:
+  // page_bytes: a power of two, at least 512 (what O_DIRECT can align to).
+  static Result<std::unique_ptr<Space>> create(std::uint64_t page_bytes);
+
+  std::uint64_t page_bytes() const { return page_bytes_; }
+  Result<Range> map(io::Engine& engine, io::Target& target, std::uint64_t offset, std::uint64_t bytes);
+  void unmap(const Range& range);
+  // The range that holds the page, if any does.
+  std::optional<Range> find(std::uint64_t page) const;
+
+ private:
+  explicit Space(std::uint64_t page_bytes) : page_bytes_(page_bytes) {}
+
+  const std::uint64_t page_bytes_;
+  mutable std::shared_mutex mutex_;
+  std::map<std::uint64_t, Range> ranges_;  // by first page
+  std::uint64_t next_ = 0;
+};
+
+}  // namespace gpuio::paging

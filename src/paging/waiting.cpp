@@ -1,0 +1,37 @@
+#include "paging/waiting.hpp"
+
+#include <gpuio/kernel/access.hpp>
+
+#include <bit>
+
+namespace gpuio::paging {
+
+Waiting lower_waiting(const kernel::View& kernel, std::span<const gpu::Argument> arguments, Cache& cache) {
+  kernel::DirectoryAccess access({.page_shift = std::uint32_t(std::countr_zero(cache.page_bytes())),
+                                  .out_of_range = std::uint32_t(-int(Code::invalid_address)),
+                                  .timed_out = std::uint32_t(-int(Code::timeout))});
+  Waiting out{kernel::lower_access(kernel, access), {}};
+  const kernel::HiddenParameters& hidden = access.hidden();
+  out.arguments.resize(out.program.params.size());
+  std::copy(arguments.begin(), arguments.end(), out.arguments.begin());
+  const auto set = [&](std::uint32_t parameter, gpu::Argument value) { out.arguments[parameter] = value; };
+  const auto& o = hidden.objects;
+  const std::uint64_t sides_at =
+      std::uint64_t(reinterpret_cast<std::byte*>(cache.words().side) - cache.directory().host());
+  set(o.directory, {cache.directory().address(), sides_at / 8});
+  set(o.sides, {cache.directory().address() + sides_at, (cache.directory().size() - sides_at) / 4});
+  set(o.asks, gpu::Argument::buffer(cache.requests(), 4));
+  set(o.requests, gpu::Argument::buffer(cache.requests(), 8));
+  set(o.answers, gpu::Argument::buffer(cache.answers(), 8));
+  set(o.frames, gpu::Argument::buffer(cache.frame_memory(), 8));
+  set(o.staging, gpu::Argument::buffer(cache.frame_memory(), 8));  // nothing is ever staged
+  set(o.buckets, {cache.buckets(), 0});
+  set(o.mailboxes, {cache.mailboxes(), 0});
+  set(o.budget, {~std::uint64_t{0}, 0});  // the abort word ends every wait
+  for (const auto& [array, first_page] : hidden.first_page) set(first_page, {arguments[array].value, 0});
+  for (const auto& [type, frames] : hidden.frames_as)
+    set(frames, gpu::Argument::buffer(cache.frame_memory(), kernel::size_of(type)));
+  return out;
+}
+
+}  // namespace gpuio::paging
