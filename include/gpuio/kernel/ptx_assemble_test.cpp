@@ -42,8 +42,8 @@ Command run(const std::string& command) {
 }
 
 // --all-targets: code for each version; else for three of them. The rest, and the variants of a version
-// ("90a"), only read the text: what we write uses nothing that a variant adds, and its code would nearly double
-// the time.
+// ("90a"), only read the text: what we write uses nothing that a variant adds, and its code would nearly
+// double the time.
 bool all_targets = false;
 
 // What to assemble for: every target of the assembler. "compute_N" checks the text as sm_N does and stops
