@@ -228,7 +228,7 @@ Status VulkanStream::launch(const Kernel& kernel, const Grid& grid, std::span<co
   if (!at) return at.error();
   auto block = arena_.take(std::max(arguments.size_bytes(), sizeof(Argument)), last_ + 1, *at);
   if (!block) return std::move(block.error());
-  std::memcpy(block->host(), arguments.data(), arguments.size_bytes());
+  if (!arguments.empty()) std::memcpy(block->host(), arguments.data(), arguments.size_bytes());
   const auto commands = begin();
   if (!commands) return commands.error();
   const std::uint64_t address = block->address();
