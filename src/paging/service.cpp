@@ -13,7 +13,6 @@ using device::Scope;
 
 Service::Service(Cache& cache, const Space& space, const ServiceOptions& options)
     : cache_(cache),
-      space_(space),
       options_(options),
       words_(cache.words()),
       pager_(space, options.depth),
@@ -94,7 +93,8 @@ void Service::run(std::stop_token stop) {
       continue;
     }
     if (const int code = aborted_.load(std::memory_order_acquire)) give_up(Code(code));
-    const bool progress = sweep() | deliver();
+    const bool swept = sweep(), delivered = deliver();  // both, whatever the first says
+    const bool progress = swept || delivered;
     std::atomic_ref(answers.heartbeat).fetch_add(1, std::memory_order_relaxed);
     if (progress) idle_since = 0;
     else idle(idle_since = idle_since ? idle_since : clock_.now_ns());

@@ -78,7 +78,6 @@ class Service {
   static constexpr std::uint32_t kScratchPages = 8;
 
   Cache& cache_;
-  const Space& space_;
   const ServiceOptions options_;
   device::Native words_;
   Pager pager_;

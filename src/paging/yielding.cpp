@@ -15,8 +15,9 @@ void Answerer::gather(std::span<device::LaneRecord> records) {
   for (std::uint32_t lane = 0; lane < records.size(); ++lane)
     if (records[lane].point != device::kLaneDone && records[lane].status == device::kUnanswered)
       lanes_.push_back(lane);
-  std::stable_sort(lanes_.begin(), lanes_.end(),
-                   [&](std::uint32_t a, std::uint32_t b) { return records[a].page < records[b].page; });
+  std::sort(lanes_.begin(), lanes_.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return std::pair(records[a].page, a) < std::pair(records[b].page, b);
+  });
   for (std::uint32_t i = 0; i < lanes_.size(); ++i) {
     const std::uint64_t page = records[lanes_[i]].page;
     if (wanted_.empty() || wanted_.back().page != page) wanted_.push_back({page, i, i, 0});
