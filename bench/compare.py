@@ -7,7 +7,7 @@ median gives a 95% interval:
     slower     all of it below 1 - TOLERANCE
     same       all of it within
     ambiguous  anything else: measure longer, or on a quieter machine; no failure
-    compare.py A.json B.json   compares two results of bench/*/*.py case by case: B against A
+    compare.py A.json B.json   compares two results of run.py case by case: B against A
     compare.py --selftest
 """
 import json
@@ -45,11 +45,21 @@ def verdict(ratios):
             "pairs": len(ratios), "verdict": word}
 
 
+def met(ratios):
+    """Whether a target is reached; ratios are of speed, ours over what the target asks: "met", "missed" or "ambiguous"."""
+    low, high = interval(ratios)
+    if len(ratios) >= PAIRS_MIN and (low >= 1 or high < 1):
+        return "met" if low >= 1 else "missed"
+    return "ambiguous"
+
+
 def compare(before, after):
-    """Yields (case, verdict) of our own figures in two results, which were not interleaved: as if paired by rank."""
-    for case, contenders in before["cases"].items():
-        a, b = sorted(contenders.get("ours", [])), sorted(after["cases"].get(case, {}).get("ours", []))
-        yield case, verdict([y / x for x, y in zip(a, b) if x > 0])
+    """Yields (case, verdict) of our own figures in two results of run.py, which were not interleaved: as if paired by rank."""
+    for name, scenario in before["scenarios"].items():
+        for title, case in scenario["cases"].items():
+            later = after["scenarios"].get(name, {}).get("cases", {}).get(title, {}).get("samples", {})
+            pairs = [(x, y) for x, y in zip(sorted(case["samples"]["ours"]), sorted(later.get("ours", []))) if x > 0 and y > 0]
+            yield f"{name}: {title}", verdict([y / x if case["more_is_better"] else x / y for x, y in pairs])
 
 
 def selftest():
@@ -61,8 +71,11 @@ def selftest():
     assert verdict(near(1.0, width=0.6))["verdict"] == "ambiguous"
     assert verdict(near(0.5, n=3))["verdict"] == "ambiguous"
     assert verdict([])["verdict"] == "not measured"
-    a, b = ({"cases": {"x": {"ours": near(scale)}}} for scale in (100.0, 70.0))
-    assert [v["verdict"] for _, v in compare(a, b)] == ["slower"]
+    assert [met(near(x)) for x in (1.1, 1.0, 0.9)] == ["met", "ambiguous", "missed"] and met(near(2, n=3)) == "ambiguous"
+    def result(scale, more):
+        return {"scenarios": {"s": {"cases": {"x": {"more_is_better": more, "samples": {"ours": near(scale)}}}}}}
+    assert [v["verdict"] for _, v in compare(result(100, True), result(70, True))] == ["slower"]
+    assert [v["verdict"] for _, v in compare(result(100, False), result(70, False))] == ["faster"]
 
 
 def main():
@@ -75,7 +88,7 @@ def main():
     results = [json.load(open(name, encoding="utf-8")) for name in sys.argv[1:]]
     worst = 0
     for case, v in compare(*results):
-        print(f"{case:24} {v.get('ratio', '-'):>7} {v['verdict']}")
+        print(f"{case:48} {v.get('ratio', '-'):>7} {v['verdict']}")
         worst |= v["verdict"] == "slower"
     return worst
 
