@@ -31,6 +31,8 @@ ARROWS = {
     "src/io": BASE,
     "src/engines": IO,
     "src/paging": IO | LAUNCH,
+    # Only main and the tool's own files come after it.
+    "src/capi": PAGING | {"src/engines", "src/gpu/vulkan", "src/gpu/cuda", "include/gpuio"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]')
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")

@@ -78,9 +78,9 @@ typedef enum {
   GPUIO_ERROR_CANCELED = -11,
   GPUIO_ERROR_DEVICE_LOST = -12,
   GPUIO_ERROR_ALREADY_INITIALIZED = -13,  // finalizing a context that another thread is finalizing
-  GPUIO_ERROR_NOT_INITIALIZED = -14,
-  GPUIO_ERROR_INVALID_ADDRESS = -15,  // outside every array and region
-  GPUIO_ERROR_INVALID_BACKING = -16   // what an array is backed by is gone or has changed beneath it
+  GPUIO_ERROR_NOT_INITIALIZED = -14,      // a context that was finalized, or never made
+  GPUIO_ERROR_INVALID_ADDRESS = -15,      // outside every array and region
+  GPUIO_ERROR_INVALID_BACKING = -16       // what an array is backed by is gone or has changed beneath it
 } gpuio_error_t;
 
 // A short name for any value, known or not: never NULL, lives for ever.
@@ -114,9 +114,13 @@ typedef struct gpuio_request* gpuio_request_t;  // one transfer
 typedef struct gpuio_handle* gpuio_handle_t;    // an opened file, drive, memory or remote resource
 typedef struct gpuio_proxy* gpuio_proxy_t;      // an array that fills on demand
 
+typedef enum {
+  GPUIO_CONFIG_SOFTWARE_GPUS = 1  // also use GPUs that a driver emulates on the CPU (lavapipe), for tests
+} gpuio_config_flags_t;
+
 typedef struct {
   uint32_t api_version;          // GPUIO_VERSION_MAJOR; 0: that of the library; another major is refused
-  uint32_t flags;                // 0
+  uint32_t flags;                // of gpuio_config_flags_t
   int max_gpus;                  // use at most this many; -1: all
   size_t memory_pool_size;       // bytes of pinned memory to hold for transfers; 0: chosen by the machine
   gpuio_log_level_t log_level;   // until gpuio_set_log_level is called
@@ -144,8 +148,9 @@ typedef struct {
 // clang-format on
 
 // Makes a context; config NULL means GPUIO_CONFIG_DEFAULT. A machine without a GPU is no error: the CPU
-// device is always there. Contexts coexist. Blocks while devices are probed. The caller ends it with
-// gpuio_finalize.
+// device is always there. What config leaves at its default may come from the configuration file and from the
+// environment (GPUIO_LOG_LEVEL and the like), which wins over the file. Contexts coexist. Blocks while the
+// file is read. The caller ends it with gpuio_finalize.
 GPUIO_API gpuio_error_t gpuio_init(gpuio_context_t* ctx, const gpuio_config_t* config);
 // Ends what is in flight with CANCELED, then frees all that was made from the context. Blocks until that is
 // done. NULL is INVALID_ARG.
@@ -177,7 +182,9 @@ typedef struct {
   int numa_distance;  // from the calling thread's node, as the firmware gives it; 10 is local, -1 unknown
 } gpuio_device_info_t;
 
-// Hardware GPUs, ids 0 to count - 1. The CPU device is not counted and always has the id -1.
+// Hardware GPUs, ids 0 to count - 1, and after them, with GPUIO_CONFIG_SOFTWARE_GPUS, the emulated ones
+// (vendor OTHER). A GPU that several drivers offer counts once. The CPU device is not counted and always has
+// the id -1. The first call that needs devices looks for them, and blocks meanwhile.
 GPUIO_API gpuio_error_t gpuio_get_device_count(gpuio_context_t ctx, int* count);
 // NOT_FOUND for an id that is no device.
 GPUIO_API gpuio_error_t gpuio_get_device_info(gpuio_context_t ctx, int device_id, gpuio_device_info_t* info);

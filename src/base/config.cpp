@@ -84,7 +84,7 @@ constexpr uint64_t kNoLimit = uint64_t{1} << 62;
 const Key kKeys[] = {
     {"api_version", Integer{&Config::api_version, 0, 1},
      "The interface that the caller was built against; 0: this one."},
-    {"flags", Integer{&Config::flags, 0, 0}, "Kept for later: 0."},
+    {"flags", Integer{&Config::flags, 0, 1}, "1: also use GPUs that a driver emulates on the CPU."},
     {"max_gpus", Integer{&Config::max_gpus, -1, 1024},
      "How many GPUs to use at most; -1: all that are found."},
     {"memory_pool_size", Size{&Config::memory_pool_size, 0, kNoLimit},

@@ -1,0 +1,53 @@
+// The devices of a context: hardware GPUs from 0, the CPU at -1. Found when first asked for, opened when
+// first used.
+//
+// One GPU that two drivers offer counts once, through CUDA where there is a choice. GPUs that a driver
+// emulates on the CPU (lavapipe) count only when asked for, after the others, with vendor OTHER. Threading:
+// any; finding and opening block. Lifetime: outlives what its devices make. A driver that is missing is no
+// error.
+//
+//   Devices devices(config);
+//   auto cpu = devices.open(Devices::kCpu);
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/config.hpp"
+#include "base/status.hpp"
+#include "gpu/device.hpp"
+
+namespace gpuio::capi {
+
+class Devices {
+ public:
+  static constexpr int kCpu = -1;
+
+  explicit Devices(const Config& config) : config_(config) {}
+
+  int count();
+  Result<gpu::DeviceInfo> info(int id);
+  Result<gpu::Device*> open(int id);
+  Result<std::uint64_t> memory_free(int id);
+  // The device of what is made without naming one: at first 0, or the CPU where there is no GPU.
+  int current();
+  Status set_current(int id);
+
+ private:
+  struct Entry {
+    gpu::Found found;
+    std::unique_ptr<gpu::Device> device;  // once it was used
+  };
+  void find();
+  Result<Entry*> entry(int id);
+
+  const Config& config_;
+  std::mutex mutex_;  // over all that follows
+  bool found_ = false;
+  std::vector<Entry> gpus_;
+  Entry cpu_;
+  int current_ = kCpu;
+};
+
+}  // namespace gpuio::capi
