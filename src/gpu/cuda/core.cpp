@@ -19,13 +19,30 @@ Result<std::shared_ptr<Core>> Core::create(std::shared_ptr<const Driver> driver,
       !s) {
     return fail(std::move(s));
   }
-  if (pools == 0) return core;
-  if (Status s = core->check(d.cuStreamCreate(&core->memory_stream_, kStreamNonBlocking), "cuStreamCreate");
-      !s) {
-    core->memory_stream_ = nullptr;
-    return fail(std::move(s));
+  if (pools != 0) {
+    if (Status s = core->check(d.cuStreamCreate(&core->memory_stream_, kStreamNonBlocking), "cuStreamCreate");
+        !s) {
+      core->memory_stream_ = nullptr;
+      return fail(std::move(s));
+    }
   }
+  if (Status s = core->warm_up(); !s) return fail(std::move(s).wrap("first use of the device"));
   return core;
+}
+
+// Fills and copies within the device may be kernels of the driver's own, which it loads when they are first
+// used; that waits for running kernels, so it happens here.
+Status Core::warm_up() {
+  constexpr std::size_t kBytes = 4096;
+  const Driver& d = driver();
+  CUdeviceptr memory = 0;
+  if (Status s = check(d.cuMemAlloc(&memory, 2 * kBytes), "cuMemAlloc"); !s) return s;
+  Status s = check(d.cuMemsetD8Async(memory, 0, 2 * kBytes, memory_stream_), "cuMemsetD8Async");
+  if (s) s = check(d.cuMemsetD8Async(memory, 0, 3, memory_stream_), "cuMemsetD8Async");
+  if (s) s = check(d.cuMemcpyAsync(memory + kBytes, memory, kBytes, memory_stream_), "cuMemcpyAsync");
+  if (s) s = check(d.cuStreamSynchronize(memory_stream_), "cuStreamSynchronize");
+  d.cuMemFree(memory);
+  return s;
 }
 
 Core::~Core() {

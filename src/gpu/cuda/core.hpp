@@ -45,6 +45,7 @@ class Core {
   Core(std::shared_ptr<const Driver> driver, CUdevice device, std::uint64_t drain_timeout_ns)
       : driver_(std::move(driver)), device_(device), drain_timeout_ns_(drain_timeout_ns) {}
   friend class Pushed;
+  Status warm_up();
 
   const std::shared_ptr<const Driver> driver_;
   const CUdevice device_;

@@ -55,6 +55,8 @@ Result<DeviceInfo> describe(const Driver& d, CUdevice device, const Mask& mask) 
   info.major = attribute(kComputeCapabilityMajor);
   info.minor = attribute(kComputeCapabilityMinor);
   info.numa_node = numa_node(d, device);
+  // Mapped memory is enough: each word of a mailbox has one writer, aligned and at most 8 bytes, so that
+  // atomic changes by both sides (what kHostNativeAtomicSupported would say) are never needed.
   const bool mapped = attribute(kCanMapHostMemory) != 0 && attribute(kUnifiedAddressing) != 0;
   info.kernel_io = capability(mask.kernel_io, "kernel_io", mapped ? "" : "the GPU cannot map host memory");
   info.kernel_wait =
@@ -63,8 +65,11 @@ Result<DeviceInfo> describe(const Driver& d, CUdevice device, const Mask& mask) 
                                                     : "a watchdog ends long kernels on this GPU: it "
                                                       "drives a display; use one that does not");
   if (!info.kernel_io.available) info.kernel_wait = info.kernel_io;  // nothing to wait for
+  const bool engines = attribute(kAsyncEngineCount) != 0;
   info.overlap = capability(false, "overlap",
-                            attribute(kConcurrentKernels) != 0 ? "" : "the GPU runs one kernel at a time");
+                            attribute(kConcurrentKernels) == 0 ? "the GPU runs one kernel at a time"
+                            : engines                          ? ""
+                                                               : "the GPU copies only between kernels");
   info.import_host =
       capability(mask.import_host, "import_host",
                  attribute(kHostRegisterSupported) != 0 ? "" : "the driver cannot register host memory here");
@@ -242,7 +247,12 @@ Result<std::unique_ptr<Kernel>> CudaDevice::load(const KernelCode& code) {
       !s) {
     return fail(std::move(s).wrap(what));
   }
-  // Asking also makes a driver that loads lazily load the code now, not at a launch beside a waiting kernel.
+  // Drivers load lazily: loading may wait for running kernels, so it must not be left to a launch beside a
+  // kernel that waits. Those without cuFuncLoad load when they are asked about the function.
+  if (d.cuFuncLoad != nullptr) {
+    if (Status s = core_->check(d.cuFuncLoad(kernel->function), "cuFuncLoad"); !s)
+      return fail(std::move(s).wrap(what));
+  }
   int most = 0;
   if (Status s = core_->check(d.cuFuncGetAttribute(&most, kFunctionMaxThreadsPerBlock, kernel->function),
                               "cuFuncGetAttribute");

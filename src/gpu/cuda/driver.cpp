@@ -15,10 +15,15 @@ class Finder {
   template <class F>
   Finder& find(F*& function, const char* name) {
     if (!missing_.empty()) return *this;
-    void* found = nullptr;
-    if (get_(name, &found, kInterface, 0) != kSuccess || found == nullptr) missing_ = name;
-    function = reinterpret_cast<F*>(found);
+    if (!find_optional(function, name, kInterface)) missing_ = name;
     return *this;
+  }
+  template <class F>
+  bool find_optional(F*& function, const char* name, int version) {
+    void* found = nullptr;
+    if (get_(name, &found, version, 0) != kSuccess) found = nullptr;
+    function = reinterpret_cast<F*>(found);
+    return found != nullptr;
   }
   const std::string& missing() const { return missing_; }
 
@@ -73,6 +78,7 @@ std::string find_all(Driver& d, GetProcAddress* get) {
   GPUIO_FIND(cuEventQuery);
   GPUIO_FIND(cuEventElapsedTime);
 #undef GPUIO_FIND
+  f.find_optional(d.cuFuncLoad, "cuFuncLoad", kInterfaceLoad);
   return f.missing();
 }
 
@@ -89,7 +95,8 @@ Code code_of(int result) {
     case kNoDevice:
     case 500: return Code::not_found;  // named symbol not found
     case kNotReady:
-    case 46: return Code::busy;          // device unavailable: in use exclusively
+    case 46:                             // device unavailable: in use exclusively
+    case 802: return Code::busy;         // system not ready: the fabric manager is not up yet
     case 34:                             // stub library
     case 36:                             // requires a newer driver
     case 200:                            // invalid image
@@ -122,6 +129,7 @@ bool is_fatal(int result) {
     case 201:  // invalid context: destroyed by somebody else
     case 214:  // uncorrectable memory error
     case 220:  // uncorrectable link error
+    case 226:  // an error that was contained: this context ends of it
     case 700:  // illegal address
     case 702:  // launch timed out: the watchdog
     case 709:  // context is destroyed
@@ -132,6 +140,7 @@ bool is_fatal(int result) {
     case 717:  // address space
     case 718:  // program counter
     case 719:  // launch failed
+    case 721:  // tensor memory leaked
       return true;
     default: return false;
   }

@@ -2,7 +2,8 @@
 // of CUDA is needed to build, and a machine without a driver gets an answer instead of a crash.
 //
 // Names and signatures are those of the public driver API; every function is asked of cuGetProcAddress in the
-// version of kInterface, so that old and new drivers give the same one. Any thread. Driver objects are shared
+// version of kInterface, so that old and new drivers give the same one. What came later is null where it is
+// missing. Any thread. Driver objects are shared
 // by what was made from them; the library stays loaded.
 //
 //   auto driver = Driver::load("libcuda.so.1");   // not_found, naming the remedy, where there is none
@@ -19,7 +20,8 @@
 
 namespace gpuio::gpu::cuda {
 
-inline constexpr int kInterface = 11040;  // CUDA 11.4: all below is in it
+inline constexpr int kInterface = 11040;  // CUDA 11.4: all below but cuFuncLoad is in it
+inline constexpr int kInterfaceLoad = 12040;
 
 using CUdevice = int;
 using CUdeviceptr = unsigned long long;
@@ -40,6 +42,7 @@ enum Attribute : int {  // CUdevice_attribute
   kKernelExecTimeout = 17,
   kCanMapHostMemory = 19,
   kConcurrentKernels = 31,
+  kAsyncEngineCount = 40,
   kUnifiedAddressing = 41,
   kComputeCapabilityMajor = 75,
   kComputeCapabilityMinor = 76,
@@ -88,6 +91,7 @@ struct Driver {
   int (*cuModuleUnload)(CUmodule module) = nullptr;
   int (*cuModuleGetFunction)(CUfunction* function, CUmodule module, const char* name) = nullptr;
   int (*cuFuncGetAttribute)(int* value, int attribute, CUfunction function) = nullptr;
+  int (*cuFuncLoad)(CUfunction function) = nullptr;  // optional
   int (*cuLaunchKernel)(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                         unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                         CUstream stream, void** parameters, void** extra) = nullptr;

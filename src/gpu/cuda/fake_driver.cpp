@@ -17,6 +17,7 @@ namespace {
 std::mutex lock;
 int calls = 0, fail_at = 0, fail_with = 0, launches = 0;
 bool held = false;  // nothing that is enqueued ever ends
+bool old = false;   // knows nothing newer than CUDA 11.4
 std::map<const void*, std::string> live;
 std::string failed;
 
@@ -60,11 +61,12 @@ EXPORT void fake_reset(int at, int with) {
   calls = launches = 0;
   fail_at = at;
   fail_with = with;
-  held = false;
+  held = old = false;
   failed.clear();
 }
 EXPORT int fake_calls() { return calls; }
 EXPORT int fake_launches() { return launches; }
+EXPORT void fake_old(int is_old) { old = is_old != 0; }
 EXPORT void fake_hold(int hold) { held = hold != 0; }
 EXPORT const char* fake_failed() { return failed.c_str(); }
 EXPORT int fake_live() {
@@ -219,6 +221,10 @@ int cuFuncGetAttribute(int* value, int, void*) {
   *value = 512;
   return 0;
 }
+int cuFuncLoad(void*) {
+  ENTER();
+  return 0;
+}
 int cuLaunchKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**,
                    void**) {
   ENTER();
@@ -298,6 +304,7 @@ const std::map<std::string, void*> functions = {
     F(cuModuleUnload),
     F(cuModuleGetFunction),
     F(cuFuncGetAttribute),
+    F(cuFuncLoad),
     F(cuLaunchKernel),
     F(cuLaunchHostFunc),
     F(cuStreamCreate),
@@ -315,10 +322,10 @@ const std::map<std::string, void*> functions = {
 
 }  // namespace
 
-EXPORT int cuGetProcAddress(const char* name, void** function, int, unsigned long long) {
+EXPORT int cuGetProcAddress(const char* name, void** function, int version, unsigned long long) {
   ENTER();
   const auto at = functions.find(name);
-  if (at == functions.end()) return 500;
+  if (at == functions.end() || (old && version > 11040)) return 500;
   *function = at->second;
   return 0;
 }
