@@ -136,6 +136,8 @@ class Builder {
                    .c = expected,
                    .d = desired});
   }
+  // Says that the lane waits for somebody else: a device may run others first.
+  constexpr void pause() { fence(Order::relaxed, Scope::subgroup); }
   constexpr void fence(Order order, Scope scope) {
     append({.op = Op::fence, .order = order, .scope = scope});
   }

@@ -115,7 +115,7 @@ enum class Op : u8 {
   atomic_store,  // c: value; no result
   atomic_rmw,    // mode: Rmw; c: operand
   atomic_cas,    // c: expected, d: desired
-  fence,         // scope, order
+  fence,         // scope, order; relaxed: orders nothing, a hint that the lane waits for somebody
   // Workgroup. All lanes of the workgroup must arrive.
   barrier,
   barrier_any,  // a: boolean; barrier, then: did any lane say true? boolean

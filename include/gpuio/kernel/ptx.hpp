@@ -120,7 +120,7 @@ template <class Sink>
 constexpr void header(Out<Sink>& o) {
   const View& k = o.k;
   const bool newer = o.sm >= 80 && uses_sm80(k);
-  o.text(".version ", newer ? "7.0" : "6.0", "\n.target ", newer ? "sm_80" : "sm_70",
+  o.text(".version ", newer ? "7.0" : "6.3", "\n.target ", newer ? "sm_80" : "sm_70",
          "\n.address_size 64\n\n");
   o.text(".visible .entry ", k.name, "(");
   if (!k.params.empty()) o.text(".param .align 8 .b8 args[", u64{kArgumentSlot} * k.params.size(), "]");

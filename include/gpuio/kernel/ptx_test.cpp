@@ -33,7 +33,7 @@ std::string text_of(const Program& p, u32 sm = 70) {
 }
 
 TEST(Ptx, IsTheTextOfTheKernel) {
-  EXPECT_EQ(text_of(saxpy()), R"(.version 6.0
+  EXPECT_EQ(text_of(saxpy()), R"(.version 6.3
 .target sm_70
 .address_size 64
 
@@ -149,7 +149,7 @@ constexpr auto frozen_saxpy = [] {
   for (u32 i = 0; i < p.params.size(); ++i) f.params[i] = p.params[i];
   return f;
 }();
-static_assert(ptx_text<frozen_saxpy, 90>.starts_with(".version 6.0\n"));
+static_assert(ptx_text<frozen_saxpy, 90>.starts_with(".version 6.3\n"));
 
 TEST(Ptx, IsTheSameAtCompileTime) { EXPECT_EQ((ptx_text<frozen_saxpy, 90>), text_of(saxpy(), 90)); }
 
@@ -163,9 +163,9 @@ Program with_cast(Type to) {
 }
 
 TEST(Ptx, AsksForNoMoreThanItUses) {
-  EXPECT_TRUE(text_of(saxpy(), 121).starts_with(".version 6.0\n.target sm_70\n"));
-  EXPECT_TRUE(text_of(with_cast(Type::f16), 90).starts_with(".version 6.0\n.target sm_70\n"));
-  EXPECT_TRUE(text_of(with_cast(Type::bf16), 75).starts_with(".version 6.0\n.target sm_70\n"));
+  EXPECT_TRUE(text_of(saxpy(), 121).starts_with(".version 6.3\n.target sm_70\n"));
+  EXPECT_TRUE(text_of(with_cast(Type::f16), 90).starts_with(".version 6.3\n.target sm_70\n"));
+  EXPECT_TRUE(text_of(with_cast(Type::bf16), 75).starts_with(".version 6.3\n.target sm_70\n"));
   EXPECT_TRUE(text_of(with_cast(Type::bf16), 90).starts_with(".version 7.0\n.target sm_80\n"));
   EXPECT_EQ(text_of(with_cast(Type::bf16), 80), text_of(with_cast(Type::bf16), 121));
 }

@@ -191,6 +191,7 @@ class Directory {
   }
 
   constexpr Bool expired(const device::Lane<Directory>&) {
+    b_.pause();
     const u32 at = b_.constant(Type::u64, device::kAbortWord);
     aborted_ = Word(b_, b_.atomic_load(o_.answers, at, Order::relaxed, Scope::system));
     rounds_ = Word(rounds_) + 1;
