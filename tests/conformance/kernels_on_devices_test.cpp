@@ -1,8 +1,7 @@
-// Kernels on Vulkan against the interpreter: the same bytes for integers, + - * / and sqrt, conversions,
-// memory, atomics and collectives; exp2 log2 sin cos within what ir.hpp allows. Not compared: fma, which
-// lavapipe rounds twice, and subnormal floats, which its threads may flush.
+// Kernels on the GPUs that are here against the interpreter: the same bytes for integers, + - * / and sqrt,
+// conversions, memory, atomics and collectives; exp2 log2 sin cos within what ir.hpp allows. On Vulkan not
+// compared: fma, which lavapipe rounds twice, and subnormal floats, which its threads may flush.
 #include <gpuio/kernel/random_program.hpp>
-#include <gpuio/kernel/spirv.hpp>
 
 #include <gtest/gtest.h>
 
@@ -10,38 +9,33 @@
 #include <cstring>
 #include <random>
 
+#include "gpu/cuda/cuda.hpp"
+#include "launch/compile.hpp"
 #include "support/every_operation.hpp"
 #include "support/kernels.hpp"
 #include "support/vulkan_driver.hpp"
 
-namespace gpuio::gpu::vulkan {
+namespace gpuio::gpu {
 namespace {
 
 using namespace kernel;
 constexpr std::uint64_t kLong = 60'000'000'000;
 
-class VulkanDifferential : public ::testing::Test {
+class KernelsOnDevices : public ::testing::TestWithParam<const char*> {
  protected:
-  static void SetUpTestSuite() {
-    auto device = test_vulkan::open({});
-    if (device) device_ = device->release();
-    else reason_ = device.error().message();
-  }
-  static void TearDownTestSuite() {
-    delete std::exchange(device_, nullptr);
-    for (const std::string& text : test_vulkan::Messages::all().texts) ADD_FAILURE() << text;
-  }
   void SetUp() override {
-    if (device_ == nullptr) GTEST_SKIP() << reason_;
+    auto device = cuda() ? cuda::open({}) : test_vulkan::open({});
+    if (!device) GTEST_SKIP() << device.error().message();
+    device_ = std::move(*device);
   }
+  void TearDown() override {
+    for (const std::string& text : test_vulkan::Messages::all().texts) ADD_FAILURE() << text;
+    test_vulkan::Messages::all().texts.clear();
+  }
+  static bool cuda() { return std::string_view(GetParam()) == "cuda"; }
 
-  static Status run(const View& kernel, std::array<u32, 3> grid, RandomData& data) {
-    const std::vector<u32> words = emit_spirv(kernel);
-    auto loaded = device_->load({.name = kernel.name,
-                                 .block = kernel.block,
-                                 .shared_bytes = shared_bytes(kernel),
-                                 .parameters = u32(kernel.params.size()),
-                                 .spirv = words});
+  Status run(const View& kernel, std::array<u32, 3> grid, RandomData& data) {
+    auto loaded = launch::load(*device_, kernel);
     if (!loaded) return loaded.error();
     auto stream = device_->stream();
     if (!stream) return stream.error();
@@ -64,7 +58,7 @@ class VulkanDifferential : public ::testing::Test {
     return (*stream)->wait((*stream)->last(), kLong);
   }
 
-  static void expect_like_interpreter(const View& kernel, std::array<u32, 3> grid, const RandomData& input) {
+  void expect_like_interpreter(const View& kernel, std::array<u32, 3> grid, const RandomData& input) {
     RandomData want = input, got = input;
     const Outcome o =
         interpret(kernel, grid, want.arguments(), {.subgroup_size = device_->info().subgroup_size});
@@ -87,20 +81,19 @@ class VulkanDifferential : public ::testing::Test {
       data.bytes.emplace_back(elements * size_of(t));
       for (u32 i = 0; i < elements; ++i)
         write_element(data.bytes.back(), i * size_of(t), size_of(t),
-                      test_kernels::interesting(t, random, false));
+                      test_kernels::interesting(t, random, cuda()));
     }
     data.bytes.emplace_back(u64{e.results} * elements * 8);
     return data;
   }
 
-  static inline Device* device_ = nullptr;
-  static inline std::string reason_;
+  std::unique_ptr<Device> device_;
 };
 
 constexpr u32 kElements = 512;
 constexpr std::array<u32, 3> kGrid{kElements / test_kernels::kEveryLanes, 1, 1};
 
-TEST_F(VulkanDifferential, EveryOperationOnEveryType) {
+TEST_P(KernelsOnDevices, EveryOperationOnEveryType) {
   for (const Type t : {Type::boolean, Type::u32, Type::i32, Type::u64, Type::i64, Type::f32, Type::f64}) {
     SCOPED_TRACE(u32(t));
     const auto e = test_kernels::every_arithmetic(t, kElements);
@@ -113,7 +106,7 @@ TEST_F(VulkanDifferential, EveryOperationOnEveryType) {
   }
 }
 
-TEST_F(VulkanDifferential, FunctionsAreAsCloseAsPromised) {
+TEST_P(KernelsOnDevices, FunctionsAreAsCloseAsPromised) {
   const auto e = test_kernels::every_function(kElements);
   RandomData data = data_for(e, Type::f32, kElements);
   std::mt19937_64 random(9);
@@ -145,13 +138,13 @@ TEST_F(VulkanDifferential, FunctionsAreAsCloseAsPromised) {
   }
 }
 
-TEST_F(VulkanDifferential, RandomKernels) {
+TEST_P(KernelsOnDevices, RandomKernels) {
   for (u64 seed = 1; seed <= 24; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const RandomOptions options{.statements = 16,
                                 .block = seed % 2 ? std::array<u32, 3>{8, 1, 1} : std::array<u32, 3>{8, 2, 1},
-                                .fma = false,
-                                .subnormal = false};
+                                .fma = cuda(),
+                                .subnormal = cuda()};
     const Program p = random_program(seed, options);
     expect_like_interpreter(p.view(), options.grid(), random_contents(p.view(), seed));
     if (HasFatalFailure()) return;
@@ -177,7 +170,7 @@ std::vector<std::byte> numbers(u32 n, u32 modulus) {
   return bytes_of(v);
 }
 
-TEST_F(VulkanDifferential, SharedKernels) {
+TEST_P(KernelsOnDevices, SharedKernels) {
   using namespace test_kernels;
   const std::vector<std::byte> none, sum(4);
   const u64 half = std::bit_cast<u32>(0.5f);
@@ -208,7 +201,7 @@ TEST_F(VulkanDifferential, SharedKernels) {
 }
 
 // Rounds of barrier_any with a different lane saying true each time, and none in every third.
-TEST_F(VulkanDifferential, BarrierAny) {
+TEST_P(KernelsOnDevices, BarrierAny) {
   Program p{.name = "rounds", .block = {48, 1, 1}};
   Builder b(p);
   const u32 out = b.param(ParamKind::inout, Type::u32), i = b.builtin(Builtin::local_x),
@@ -227,4 +220,7 @@ TEST_F(VulkanDifferential, BarrierAny) {
 }
 
 }  // namespace
-}  // namespace gpuio::gpu::vulkan
+INSTANTIATE_TEST_SUITE_P(Devices, KernelsOnDevices, ::testing::Values("vulkan", "cuda"),
+                         [](const auto& device) { return std::string(device.param); });
+
+}  // namespace gpuio::gpu
