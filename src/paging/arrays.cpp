@@ -86,6 +86,7 @@ Status Arrays::run_waiting(Launch& launch) {
   if (!service) return std::move(service).error();
   Service& s = **service;
 
+  const std::uint64_t launched_ns = launch.spent_ns();
   s.begin();
   Status ran = stream_->launch(**loaded, launch.grid, waiting.arguments);
   Code aborted = Code::ok;
@@ -105,6 +106,7 @@ Status Arrays::run_waiting(Launch& launch) {
                    launch.options.grace_ns / 1'000'000);
     }
   }
+  launch.report.running_seconds = double(launch.spent_ns() - launched_ns) / 1e9;
   Status ended = s.end(launch.options.grace_ns);
   if (!ran) return ran;
   if (aborted == Code::canceled) return error(aborted, "cancelled after {} pages", s.pages());
@@ -156,6 +158,7 @@ Status Arrays::run_yielding(Launch& launch) {
   }
 
   Answerer answerer(*cache_, *space_, *pager_);
+  const std::uint64_t launched_ns = launch.spent_ns();
   for (;;) {
     header.unfinished = 0;
     if (Status s = stream_->launch(**loaded, launch.grid, arguments); !s) return s;
@@ -175,6 +178,7 @@ Status Arrays::run_yielding(Launch& launch) {
     arguments[resume] = {1, 0};
     launch.tell(answerer.pages());
   }
+  launch.report.running_seconds = double(launch.spent_ns() - launched_ns) / 1e9;
   launch.report.miss = Miss::yield;
   launch.report.misses = answerer.misses();
   launch.report.pages = answerer.pages();

@@ -65,9 +65,10 @@ struct RunReport {
   Miss miss = Miss::wait;  // the way taken
   std::string reason;      // why not the other, when that was asked for or would be faster
   std::uint32_t launches = 0;
-  std::uint64_t misses = 0;  // accesses that the host had to answer
-  std::uint64_t pages = 0;   // brought
-  double seconds = 0;
+  std::uint64_t misses = 0;      // accesses that the host had to answer
+  std::uint64_t pages = 0;       // brought
+  double seconds = 0;            // in all
+  double running_seconds = 0;    // from the first launch to the end of the last: without making the kernel
   HistogramSnapshot latency_ns;  // of a miss: seen by the host to answered
 };
 

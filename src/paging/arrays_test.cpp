@@ -15,6 +15,7 @@
 #include "engines/layers/fault/fault.hpp"
 #include "engines/memory/memory.hpp"
 #include "gpu/cpu/cpu.hpp"
+#include "gpu/cuda/cuda.hpp"
 #include "gpu/vulkan/vulkan.hpp"
 #include "support/vulkan_driver.hpp"
 
@@ -55,13 +56,14 @@ std::byte byte_at(std::uint64_t i) { return std::byte(i * 167 + (i >> 8) * 13); 
 class ArraysTest : public ::testing::TestWithParam<Way> {
  protected:
   void SetUp() override {
-    if (std::string_view(GetParam().device) == "cpu") {
+    const std::string_view name = GetParam().device;
+    if (name == "cpu") {
       device_ = std::move(*gpu::cpu::open({}));
     } else {
 #ifdef __SANITIZE_THREAD__
       GTEST_SKIP() << "ThreadSanitizer does not see what an uninstrumented driver synchronises";
 #endif
-      auto opened = test_vulkan::open({});
+      auto opened = name == "cuda" ? gpu::cuda::open({}) : test_vulkan::open({});
       if (!opened) GTEST_SKIP() << opened.error().message();
       device_ = std::move(*opened);
       if (GetParam().miss == Miss::wait && !device_->info().kernel_io.available)
@@ -263,7 +265,8 @@ TEST(Arrays, RefusesEmptyTargetsAndOddElements) {
 
 INSTANTIATE_TEST_SUITE_P(All, ArraysTest,
                          ::testing::Values(Way{"cpu", Miss::wait}, Way{"cpu", Miss::yield},
-                                           Way{"vulkan", Miss::wait}, Way{"vulkan", Miss::yield}),
+                                           Way{"vulkan", Miss::wait}, Way{"vulkan", Miss::yield},
+                                           Way{"cuda", Miss::wait}, Way{"cuda", Miss::yield}),
                          ::testing::PrintToStringParamName());
 
 }  // namespace
