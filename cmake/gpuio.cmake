@@ -9,6 +9,10 @@ set(CMAKE_C_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_C_VISIBILITY_PRESET hidden)
+if(GPUIO_PORTABLE)
+  add_link_options(-static-libstdc++ -static-libgcc)
+  set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so)
+endif()
 find_package(Threads REQUIRED)
 find_program(GPUIO_CCACHE ccache)
 if(GPUIO_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
@@ -58,7 +62,7 @@ function(gpuio_library name)
 endfunction()
 
 # Half the compile time of -O2 -g; the libraries under test are compiled as ever.
-set(gpuio_test_options $<$<CONFIG:RelWithDebInfo>:-O1> $<$<CONFIG:RelWithDebInfo>:-g1>)
+set(gpuio_test_options $<$<CONFIG:RelWithDebInfo>:-O1> $<$<CONFIG:RelWithDebInfo>:-g1> $<$<BOOL:${GPUIO_PORTABLE}>:-O1>)
 
 # gpuio_test_wanted(OUT [THREADS] [NO_SANITIZE] [FULL]): whether this build has a test of that kind.
 # ThreadSanitizer has something to find only where there are threads, and drivers it did not instrument mislead it;
