@@ -1,5 +1,5 @@
-// Eight lanes at a time: vectors of the compiler's own, which it maps to whatever the processor has. Part of
-// native.hpp.
+// Eight lanes at a time: a few vectors of the width that the processor has, which g++ and clang both keep in
+// registers (a wider vector of the compiler's own goes through memory with g++). Part of native.hpp.
 #pragma once
 
 #include <cstring>
@@ -13,16 +13,27 @@
 namespace gpuio::kernel::native {
 
 inline constexpr u32 kLanes = 8;
-
-template <class T>
-struct VectorOf {
-  typedef T type __attribute__((vector_size(kLanes * sizeof(T))));
-};
-template <class T>
-using V = typename VectorOf<T>::type;
-using Mask = V<i32>;  // a boolean a lane: 0 or -1
+inline constexpr u32 kVectorBytes = 16;  // what the plainest x86-64 and AArch64 have
 
 #define GPUIO_INLINE [[gnu::always_inline]] inline
+
+template <class T, u32 Bytes>
+struct PieceOf {
+  typedef T type __attribute__((vector_size(Bytes)));
+};
+// The lanes of a T: one to four pieces.
+template <class T>
+struct V {
+  static constexpr u32 kBytes = sizeof(T) * kLanes < kVectorBytes ? sizeof(T) * kLanes : kVectorBytes;
+  static constexpr u32 kIn = kBytes / sizeof(T), kPieces = kLanes / kIn;
+  using Piece = typename PieceOf<T, kBytes>::type;
+
+  Piece piece[kPieces];
+
+  GPUIO_INLINE T operator[](u32 lane) const { return piece[lane / kIn][lane % kIn]; }
+  GPUIO_INLINE void set(u32 lane, T value) { piece[lane / kIn][lane % kIn] = value; }
+};
+using Mask = V<i32>;  // a boolean a lane: 0 or -1
 
 template <u32 size>
 auto unsigned_of_size() {
@@ -36,67 +47,181 @@ using Bits = decltype(unsigned_of_size<sizeof(T)>());
 template <class T>
 using SignedBits = std::make_signed_t<Bits<T>>;
 
+// f, piece by piece. Written out, because arrays become registers only where indices are constants early.
+template <class R, class F, class... A>
+GPUIO_INLINE V<R> by_piece(F f, const A&... a) {
+  if constexpr (V<R>::kPieces == 1) return {{f(a.piece[0]...)}};
+  else if constexpr (V<R>::kPieces == 2) return {{f(a.piece[0]...), f(a.piece[1]...)}};
+  else return {{f(a.piece[0]...), f(a.piece[1]...), f(a.piece[2]...), f(a.piece[3]...)}};
+}
+
 // f(lane) in every lane.
+template <class R, u32 First, class F>
+GPUIO_INLINE typename V<R>::Piece piece_of(F& f) {
+  if constexpr (V<R>::kIn == 2) return typename V<R>::Piece{f(First), f(First + 1)};
+  else if constexpr (V<R>::kIn == 4)
+    return typename V<R>::Piece{f(First), f(First + 1), f(First + 2), f(First + 3)};
+  else
+    return typename V<R>::Piece{f(First),     f(First + 1), f(First + 2), f(First + 3),
+                                f(First + 4), f(First + 5), f(First + 6), f(First + 7)};
+}
 template <class R, class F>
-GPUIO_INLINE V<R> lanes(F&& f) {
-  V<R> r{};
-  for (u32 l = 0; l < kLanes; ++l) r[l] = f(l);
-  return r;
+GPUIO_INLINE V<R> lanes(F f) {
+  constexpr u32 n = V<R>::kIn;
+  if constexpr (V<R>::kPieces == 1) return {{piece_of<R, 0>(f)}};
+  else if constexpr (V<R>::kPieces == 2) return {{piece_of<R, 0>(f), piece_of<R, n>(f)}};
+  else return {{piece_of<R, 0>(f), piece_of<R, n>(f), piece_of<R, 2 * n>(f), piece_of<R, 3 * n>(f)}};
 }
 template <class T>
 GPUIO_INLINE V<T> spread(T value) {
-  return V<T>{} + value;
-}
-template <>
-GPUIO_INLINE V<f32> spread(f32 value) {  // 0 + -0 would lose the sign
-  return V<f32>{value, value, value, value, value, value, value, value};
-}
-template <>
-GPUIO_INLINE V<f64> spread(f64 value) {
-  return V<f64>{value, value, value, value, value, value, value, value};
+  const auto same = [value](u32) { return value; };
+  const auto p = piece_of<T, 0>(same);
+  if constexpr (V<T>::kPieces == 1) return {{p}};
+  else if constexpr (V<T>::kPieces == 2) return {{p, p}};
+  else return {{p, p, p, p}};
 }
 GPUIO_INLINE Mask spread_mask(bool value) { return spread<i32>(value ? -1 : 0); }
+// base + stride * lane, modulo the width.
+template <class T>
+GPUIO_INLINE V<T> ramp(T base, i32 stride) {
+  using U = Bits<T>;
+  const V<U> steps = lanes<U>([stride](u32 l) { return U(U(stride) * U(l)); });
+  const V<U> bases = spread<U>(U(base));
+  return by_piece<T>([](auto a, auto b) { return reinterpret_cast<typename V<T>::Piece>(a + b); }, bases,
+                     steps);
+}
+template <class T>
+GPUIO_INLINE V<T> load_lanes(const T* from) {
+  V<T> v;
+  std::memcpy(&v.piece[0], from, sizeof(v.piece[0]));
+  if constexpr (V<T>::kPieces > 1) std::memcpy(&v.piece[1], from + V<T>::kIn, sizeof(v.piece[1]));
+  if constexpr (V<T>::kPieces > 2) {
+    std::memcpy(&v.piece[2], from + 2 * V<T>::kIn, sizeof(v.piece[2]));
+    std::memcpy(&v.piece[3], from + 3 * V<T>::kIn, sizeof(v.piece[3]));
+  }
+  return v;
+}
+template <class T>
+GPUIO_INLINE void store_lanes(T* to, const V<T>& v) {
+  std::memcpy(to, &v.piece[0], sizeof(v.piece[0]));
+  if constexpr (V<T>::kPieces > 1) std::memcpy(to + V<T>::kIn, &v.piece[1], sizeof(v.piece[1]));
+  if constexpr (V<T>::kPieces > 2) {
+    std::memcpy(to + 2 * V<T>::kIn, &v.piece[2], sizeof(v.piece[2]));
+    std::memcpy(to + 3 * V<T>::kIn, &v.piece[3], sizeof(v.piece[3]));
+  }
+}
+template <class T>
+GPUIO_INLINE V<T> reversed(const V<T>& v) {
+  return lanes<T>([&](u32 l) { return v[kLanes - 1 - l]; });
+}
 
 template <class T>
-GPUIO_INLINE V<Bits<T>> to_unsigned(V<T> a) {
-  return reinterpret_cast<V<Bits<T>>>(a);
+GPUIO_INLINE V<Bits<T>> to_unsigned(const V<T>& a) {
+  return by_piece<Bits<T>>([](auto p) { return reinterpret_cast<typename V<Bits<T>>::Piece>(p); }, a);
 }
 template <class T>
-GPUIO_INLINE V<T> from_unsigned(V<Bits<T>> a) {
-  return reinterpret_cast<V<T>>(a);
+GPUIO_INLINE V<T> from_unsigned(const V<Bits<T>>& a) {
+  return by_piece<T>([](auto p) { return reinterpret_cast<typename V<T>::Piece>(p); }, a);
 }
 
-GPUIO_INLINE bool any(Mask m) {
-  u64 w[4];
-  std::memcpy(w, &m, sizeof(m));
-  return (w[0] | w[1] | w[2] | w[3]) != 0;
+// --- Masks ---
+GPUIO_INLINE Mask operator&(const Mask& a, const Mask& b) {
+  return by_piece<i32>([](auto x, auto y) { return x & y; }, a, b);
 }
-GPUIO_INLINE bool all(Mask m) {
-  u64 w[4];
-  std::memcpy(w, &m, sizeof(m));
-  return (w[0] & w[1] & w[2] & w[3]) == ~u64{0};
+GPUIO_INLINE Mask operator|(const Mask& a, const Mask& b) {
+  return by_piece<i32>([](auto x, auto y) { return x | y; }, a, b);
+}
+GPUIO_INLINE Mask operator~(const Mask& a) {
+  return by_piece<i32>([](auto x) { return ~x; }, a);
+}
+// One bit a lane, lane 0 lowest.
+GPUIO_INLINE u32 bits_of(const Mask& m) {
+#if defined(__SSE2__)
+  typedef float Floats __attribute__((vector_size(16)));
+  return u32(__builtin_ia32_movmskps(reinterpret_cast<Floats>(m.piece[0]))) |
+         u32(__builtin_ia32_movmskps(reinterpret_cast<Floats>(m.piece[1]))) << 4;
+#else
+  u32 bits = 0;
+  for (u32 l = 0; l < kLanes; ++l) bits |= u32(m[l] & 1) << l;
+  return bits;
+#endif
+}
+inline constexpr u32 kAllLanes = (1u << kLanes) - 1;
+GPUIO_INLINE bool any(const Mask& m) { return bits_of(m) != 0; }
+GPUIO_INLINE bool all(const Mask& m) { return bits_of(m) == kAllLanes; }
+GPUIO_INLINE Mask mask_from(u32 bits) {
+  return lanes<i32>([bits](u32 l) { return -i32(bits >> l & 1); });
 }
 
-// A mask for elements of T's size, and back.
+// --- Integers of another size: a step doubles or halves it ---
 template <class T>
-GPUIO_INLINE V<SignedBits<T>> wide_mask(Mask m) {
-  if constexpr (sizeof(T) == 4) return m;
-  else return __builtin_convertvector(m, V<SignedBits<T>>);
+auto twice_type() {
+  if constexpr (sizeof(T) == 1) return std::conditional_t<std::is_signed_v<T>, i16, u16>{};
+  else if constexpr (sizeof(T) == 2) return std::conditional_t<std::is_signed_v<T>, i32, u32>{};
+  else return std::conditional_t<std::is_signed_v<T>, i64, u64>{};
 }
-template <class M>
-GPUIO_INLINE Mask narrow_mask(M m) {
-  if constexpr (sizeof(m) == sizeof(Mask)) return reinterpret_cast<Mask>(m);
-  else return __builtin_convertvector(m, Mask);
+template <class T>
+GPUIO_INLINE auto widen(const V<T>& a) {
+  using W = decltype(twice_type<T>());
+  using To = typename V<W>::Piece;
+  const auto high = [](auto p) {
+    if constexpr (std::is_signed_v<T>) return reinterpret_cast<decltype(p)>(p < decltype(p){});
+    else return decltype(p){};
+  };
+  const auto p = a.piece[0], h = high(p);
+  if constexpr (sizeof(T) == 1) {
+    return V<W>{{reinterpret_cast<To>(
+        __builtin_shufflevector(p, h, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15))}};
+  } else if constexpr (sizeof(T) == 2) {
+    return V<W>{{reinterpret_cast<To>(__builtin_shufflevector(p, h, 0, 8, 1, 9, 2, 10, 3, 11)),
+                 reinterpret_cast<To>(__builtin_shufflevector(p, h, 4, 12, 5, 13, 6, 14, 7, 15))}};
+  } else {
+    const auto q = a.piece[1], g = high(q);
+    return V<W>{{reinterpret_cast<To>(__builtin_shufflevector(p, h, 0, 4, 1, 5)),
+                 reinterpret_cast<To>(__builtin_shufflevector(p, h, 2, 6, 3, 7)),
+                 reinterpret_cast<To>(__builtin_shufflevector(q, g, 0, 4, 1, 5)),
+                 reinterpret_cast<To>(__builtin_shufflevector(q, g, 2, 6, 3, 7))}};
+  }
+}
+// The low halves.
+template <class T>
+GPUIO_INLINE auto narrow(const V<T>& a) {
+  using N = decltype(unsigned_of_size<sizeof(T) / 2>());
+  typedef N Parts __attribute__((vector_size(kVectorBytes)));
+  const auto part = [&](u32 i) { return reinterpret_cast<Parts>(a.piece[i]); };
+  if constexpr (sizeof(T) == 8)
+    return V<N>{{__builtin_shufflevector(part(0), part(1), 0, 2, 4, 6),
+                 __builtin_shufflevector(part(2), part(3), 0, 2, 4, 6)}};
+  else if constexpr (sizeof(T) == 4)
+    return V<N>{{__builtin_shufflevector(part(0), part(1), 0, 2, 4, 6, 8, 10, 12, 14)}};
+  else return V<N>{{__builtin_shufflevector(part(0), part(0), 0, 2, 4, 6, 8, 10, 12, 14)}};
+}
+template <class To, class From>
+GPUIO_INLINE V<To> resize(const V<From>& a) {
+  if constexpr (sizeof(To) > sizeof(From)) return resize<To>(widen(a));
+  else if constexpr (sizeof(To) < sizeof(From)) return resize<To>(narrow(a));
+  else return from_unsigned<To>(to_unsigned(a));
+}
+// A mask for elements of T's size.
+template <class T>
+GPUIO_INLINE V<SignedBits<T>> wide_mask(const Mask& m) {
+  return resize<SignedBits<T>>(m);
 }
 
 template <class T>
-GPUIO_INLINE V<T> choose(Mask m, V<T> a, V<T> b) {
-  const V<Bits<T>> w = reinterpret_cast<V<Bits<T>>>(wide_mask<T>(m));
-  return from_unsigned<T>((to_unsigned<T>(a) & w) | (to_unsigned<T>(b) & ~w));
+GPUIO_INLINE V<T> choose(const Mask& m, const V<T>& a, const V<T>& b) {
+  using P = typename V<T>::Piece;
+  using U = typename V<Bits<T>>::Piece;
+  return by_piece<T>(
+      [](auto w, auto x, auto y) {
+        const U u = reinterpret_cast<U>(w);
+        return reinterpret_cast<P>((reinterpret_cast<U>(x) & u) | (reinterpret_cast<U>(y) & ~u));
+      },
+      wide_mask<T>(m), a, b);
 }
 
 template <Op op, class A>
-GPUIO_INLINE auto compare_vectors(A a, A b) {
+GPUIO_INLINE auto compare_pieces(A a, A b) {
   if constexpr (op == Op::eq) return a == b;
   else if constexpr (op == Op::ne) return a != b;
   else if constexpr (op == Op::lt) return a < b;
@@ -104,70 +229,63 @@ GPUIO_INLINE auto compare_vectors(A a, A b) {
   else if constexpr (op == Op::gt) return a > b;
   else return a >= b;
 }
-// In halves that every processor compares at once: g++ takes a wider comparison apart, lane by lane.
 template <Op op, class T>
-GPUIO_INLINE Mask compare_lanes(V<T> a, V<T> b) {
-  if constexpr (sizeof(T) == 4) {
-    const auto low = compare_vectors<op>(__builtin_shufflevector(a, a, 0, 1, 2, 3),
-                                         __builtin_shufflevector(b, b, 0, 1, 2, 3));
-    const auto high = compare_vectors<op>(__builtin_shufflevector(a, a, 4, 5, 6, 7),
-                                          __builtin_shufflevector(b, b, 4, 5, 6, 7));
-    return reinterpret_cast<Mask>(__builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7));
-  } else {
-    return narrow_mask(compare_vectors<op>(a, b));
-  }
+GPUIO_INLINE Mask compare_lanes(const V<T>& a, const V<T>& b) {
+  using S = SignedBits<T>;
+  return resize<i32>(by_piece<S>(
+      [](auto x, auto y) { return reinterpret_cast<typename V<S>::Piece>(compare_pieces<op>(x, y)); }, a, b));
 }
 
 // Whole vectors where the language has the operation, else lane by lane what semantics.hpp says.
+template <Op op, class P>
+GPUIO_INLINE P binary_pieces(P a, P b) {
+  if constexpr (op == Op::add) return a + b;
+  else if constexpr (op == Op::sub) return a - b;
+  else if constexpr (op == Op::mul) return a * b;
+  else if constexpr (op == Op::div) return a / b;
+  else if constexpr (op == Op::bit_and) return a & b;
+  else if constexpr (op == Op::bit_or) return a | b;
+  else return a ^ b;
+}
 template <Op op, class T>
-GPUIO_INLINE V<T> binary_lanes(V<T> a, V<T> b) {
-  if constexpr (std::is_floating_point_v<T>) {
-    if constexpr (op == Op::add) return a + b;
-    else if constexpr (op == Op::sub) return a - b;
-    else if constexpr (op == Op::mul) return a * b;
-    else if constexpr (op == Op::div) return a / b;
-    else if constexpr (op == Op::min)
-      return choose<T>(compare_lanes<Op::lt, T>(b, a) | compare_lanes<Op::ne, T>(a, a), b, a);
-    else return choose<T>(compare_lanes<Op::lt, T>(a, b) | compare_lanes<Op::ne, T>(a, a), b, a);
+GPUIO_INLINE V<T> binary_lanes(const V<T>& a, const V<T>& b) {
+  constexpr bool kFloat = std::is_floating_point_v<T>;
+  if constexpr (op == Op::min || op == Op::max) {
+    Mask second = op == Op::min ? compare_lanes<Op::lt, T>(b, a) : compare_lanes<Op::lt, T>(a, b);
+    if constexpr (kFloat) second = second | compare_lanes<Op::ne, T>(a, a);
+    return choose<T>(second, b, a);
+  } else if constexpr (kFloat) {
+    return by_piece<T>([](auto x, auto y) { return binary_pieces<op>(x, y); }, a, b);
+  } else if constexpr (op == Op::add || op == Op::sub || op == Op::mul || op == Op::bit_and ||
+                       op == Op::bit_or || op == Op::bit_xor) {
+    return from_unsigned<T>(by_piece<Bits<T>>([](auto x, auto y) { return binary_pieces<op>(x, y); },
+                                              to_unsigned<T>(a), to_unsigned<T>(b)));
   } else {
-    const auto x = to_unsigned<T>(a), y = to_unsigned<T>(b);
-    if constexpr (op == Op::add) return from_unsigned<T>(x + y);
-    else if constexpr (op == Op::sub) return from_unsigned<T>(x - y);
-    else if constexpr (op == Op::mul) return from_unsigned<T>(x * y);
-    else if constexpr (op == Op::bit_and) return a & b;
-    else if constexpr (op == Op::bit_or) return a | b;
-    else if constexpr (op == Op::bit_xor) return a ^ b;
-    else if constexpr (op == Op::min) return choose<T>(compare_lanes<Op::lt, T>(b, a), b, a);
-    else if constexpr (op == Op::max) return choose<T>(compare_lanes<Op::lt, T>(a, b), b, a);
-    else return lanes<T>([&](u32 l) { return binary<T>(op, a[l], b[l]); });
+    return lanes<T>([&](u32 l) { return binary<T>(op, a[l], b[l]); });
   }
 }
 
 template <Op op, class T>
-GPUIO_INLINE V<T> shift_lanes(V<T> a, V<u32> count) {
-  constexpr u32 kMask = sizeof(T) * 8 - 1;
-  if constexpr (sizeof(T) == 4) {
-    const V<u32> n = count & kMask;
-    if constexpr (op == Op::shl) return from_unsigned<T>(to_unsigned<T>(a) << n);
-    else return a >> reinterpret_cast<V<T>>(n);
-  } else {
-    return lanes<T>([&](u32 l) { return shift<T>(op, a[l], count[l]); });
-  }
+GPUIO_INLINE V<T> shift_lanes(const V<T>& a, const V<u32>& count) {
+  return lanes<T>([&](u32 l) { return shift<T>(op, a[l], count[l]); });
 }
 template <Op op, class T>
-GPUIO_INLINE V<T> shift_lanes_by(V<T> a, u32 count) {
+GPUIO_INLINE V<T> shift_lanes_by(const V<T>& a, u32 count) {
   const int n = int(count & (sizeof(T) * 8 - 1));
-  if constexpr (op == Op::shl) return from_unsigned<T>(to_unsigned<T>(a) << n);
-  else return a >> n;
+  if constexpr (op == Op::shl)
+    return from_unsigned<T>(by_piece<Bits<T>>([n](auto x) { return x << n; }, to_unsigned<T>(a)));
+  else return by_piece<T>([n](auto x) { return x >> n; }, a);
 }
 
 template <Op op, class T>
-GPUIO_INLINE V<T> unary_lanes(V<T> a) {
-  if constexpr (op == Op::bit_not) return ~a;
-  else if constexpr (op == Op::neg && std::is_floating_point_v<T>) return -a;
-  else if constexpr (op == Op::neg) return from_unsigned<T>(V<Bits<T>>{} - to_unsigned<T>(a));
-  else if constexpr (op == Op::abs && std::is_floating_point_v<T>)
-    return from_unsigned<T>(to_unsigned<T>(a) & Bits<T>(~Bits<T>(0) >> 1));
+GPUIO_INLINE V<T> unary_lanes(const V<T>& a) {
+  constexpr bool kFloat = std::is_floating_point_v<T>;
+  if constexpr (op == Op::bit_not) return by_piece<T>([](auto x) { return ~x; }, a);
+  else if constexpr (op == Op::neg && kFloat) return by_piece<T>([](auto x) { return -x; }, a);
+  else if constexpr (op == Op::neg) return binary_lanes<Op::sub, T>(V<T>{}, a);
+  else if constexpr (op == Op::abs && kFloat)
+    return from_unsigned<T>(
+        by_piece<Bits<T>>([](auto x) { return x & Bits<T>(~Bits<T>(0) >> 1); }, to_unsigned<T>(a)));
   else if constexpr (op == Op::abs && std::is_unsigned_v<T>) return a;
   else return lanes<T>([&](u32 l) { return unary<T>(op, a[l]); });
 }
@@ -206,20 +324,22 @@ GPUIO_INLINE Element<to> cast_scalar(Element<from> a) {
   return from_bits<Element<to>>(eval_cast(to, from, to_bits(a)));
 }
 template <Type to, Type from>
-GPUIO_INLINE Lanes<Element<to>> cast_lanes(Lanes<Element<from>> a) {
+GPUIO_INLINE Lanes<Element<to>> cast_lanes(const Lanes<Element<from>>& a) {
   using To = Element<to>;
   using From = Element<from>;
   constexpr bool kHalf = to == Type::f16 || to == Type::bf16 || from == Type::f16 || from == Type::bf16;
+  constexpr bool kIntegers = !kHalf && std::is_integral_v<To> && std::is_integral_v<From>;
   if constexpr (to == from) return a;
-  else if constexpr (to == Type::boolean && !kHalf) return narrow_mask(a != V<From>{});
+  else if constexpr (to == Type::boolean && !kHalf) return compare_lanes<Op::ne, From>(a, V<From>{});
   else if constexpr (to == Type::boolean)
     return lanes<i32>([&](u32 l) { return cast_scalar<to, from>(a[l]) ? -1 : 0; });
-  else if constexpr (from == Type::boolean && std::is_integral_v<To> && !kHalf)
-    return from_unsigned<To>(reinterpret_cast<V<Bits<To>>>(wide_mask<To>(a)) & Bits<To>(1));
+  else if constexpr (from == Type::boolean && kIntegers)
+    return binary_lanes<Op::bit_and, To>(resize<To>(a), spread<To>(1));
   else if constexpr (from == Type::boolean)
     return lanes<To>([&](u32 l) { return cast_scalar<to, from>(a[l] != 0); });
-  else if constexpr (!kHalf && std::is_integral_v<From>) return __builtin_convertvector(a, V<To>);
-  else if constexpr (!kHalf && std::is_floating_point_v<To>) return __builtin_convertvector(a, V<To>);
+  else if constexpr (kIntegers) return resize<To>(a);
+  else if constexpr (!kHalf && to == Type::f32 && std::is_integral_v<From> && sizeof(From) == 4)
+    return by_piece<To>([](auto x) { return __builtin_convertvector(x, typename V<To>::Piece); }, a);
   else return lanes<To>([&](u32 l) { return cast_scalar<to, from>(a[l]); });
 }
 
