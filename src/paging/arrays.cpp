@@ -49,17 +49,33 @@ Result<std::unique_ptr<Arrays>> Arrays::create(gpu::Device& device, const Arrays
 
 Arrays::~Arrays() = default;
 
-Result<Array> Arrays::open(io::Opened opened, std::uint32_t element_bytes) {
+Result<Array> Arrays::open(io::Opened opened, std::uint32_t element_bytes, std::uint64_t bytes) {
   if (element_bytes != 1 && element_bytes != 2 && element_bytes != 4 && element_bytes != 8)
     return fail(Code::invalid_arg, "elements of {} bytes; 1, 2, 4 and 8 can be", element_bytes);
   auto info = opened.target->info();
   if (!info) return fail(std::move(info).error());
   if (info->size == 0)
     return fail(Code::invalid_arg, "{} is empty; an array needs at least one byte", info->path);
-  auto range = space_->map(*opened.engine, *opened.target, 0, info->size);
+  if (bytes > info->size)
+    return fail(Code::invalid_arg,
+                "{} holds {} bytes and the array would have {}; ask for at most what is there", info->path,
+                info->size, bytes);
+  if (bytes == 0) bytes = info->size;
+  auto counters = std::make_unique<ArrayCounters>();
+  auto range = space_->map(*opened.engine, *opened.target, 0, bytes, counters.get());
   if (!range) return fail(std::move(range).error().wrap(info->path));
-  targets_.push_back(std::move(opened.target));
-  return Array{*range, (info->size - 1) / element_bytes + 1};
+  held_.emplace(range->first, Held{std::move(opened.target), std::move(counters)});
+  return Array{*range, (bytes - 1) / element_bytes + 1};
+}
+
+void Arrays::close(const Array& array) {
+  space_->unmap(array.range);
+  cache_->drop(array.range.first, array.range.pages);
+  held_.erase(array.range.first);
+}
+
+std::uint64_t Arrays::pages_resident(const Array& array) const {
+  return cache_->resident(array.range.first, array.range.pages);
 }
 
 Result<RunReport> Arrays::run(const kernel::View& kernel, const gpu::Grid& grid,
@@ -118,9 +134,26 @@ Status Arrays::run_waiting(Launch& launch) {
   launch.report.launches = 1;
   launch.report.pages = s.pages();
   launch.report.misses = s.pages() + s.failures();
+  launch.report.failures = s.failures();
   launch.report.latency_ns = s.latency_ns().snapshot();
   launch.report.reason = s.last_error();
   return {};
+}
+
+// A launch that yields is short, as every lane ends at its first miss; a kernel that computes for long is
+// not.
+Status Arrays::let_end(Launch& launch) {
+  const gpu::Point point = stream_->last();
+  std::uint64_t ends_ns = 0;  // when a launch that is not wanted any more must have ended
+  for (;;) {
+    Status s = stream_->wait(point, 20'000'000);
+    if (s.code() != Code::timeout) return s;
+    const bool unwanted = launch.cancelled() || launch.spent_ns() >= launch.options.timeout_ns;
+    if (unwanted && ends_ns == 0) ends_ns = launch.spent_ns() + launch.options.grace_ns;
+    if (ends_ns != 0 && launch.spent_ns() > ends_ns)
+      return error(Code::device_lost, "{}, and the kernel did not end within {} ms of that",
+                   launch.cancelled() ? "cancelled" : "timed out", launch.options.grace_ns / 1'000'000);
+  }
 }
 
 Status Arrays::run_yielding(Launch& launch) {
@@ -163,11 +196,13 @@ Status Arrays::run_yielding(Launch& launch) {
     header.unfinished = 0;
     if (Status s = stream_->launch(**loaded, launch.grid, arguments); !s) return s;
     ++launch.report.launches;
-    // A launch that yields is short: every lane ends at its first miss.
+    if (Status s = let_end(launch); !s) {
+      if (s.code() == Code::device_lost) (void)slab->release();  // the kernel still writes to it
+      return s;
+    }
+    if (header.unfinished == 0) break;
     const std::uint64_t left =
         launch.options.timeout_ns - std::min(launch.options.timeout_ns, launch.spent_ns());
-    if (Status s = stream_->wait(stream_->last(), left); !s) return s;
-    if (header.unfinished == 0) break;
     answerer.answer(records, left, launch.options.cancel);
     // What was cut short has been answered with an error; the lanes that got it do not run again.
     if (launch.cancelled())
@@ -181,6 +216,7 @@ Status Arrays::run_yielding(Launch& launch) {
   launch.report.running_seconds = double(launch.spent_ns() - launched_ns) / 1e9;
   launch.report.miss = Miss::yield;
   launch.report.misses = answerer.misses();
+  launch.report.failures = answerer.failures();
   launch.report.pages = answerer.pages();
   launch.report.latency_ns = answerer.latency_ns().snapshot();
   launch.report.reason = answerer.last_error();

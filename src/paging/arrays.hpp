@@ -21,10 +21,10 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "base/metrics.hpp"
 #include "base/status.hpp"
@@ -51,6 +51,12 @@ struct Array {
   gpu::Argument argument() const { return {range.first, count}; }
 };
 
+// Of what the host itself waits for.
+struct Patience {
+  std::uint64_t timeout_ns = gpu::kForever;
+  const std::atomic<bool>* cancel = nullptr;  // looked at every few milliseconds
+};
+
 struct RunOptions {
   Miss miss = Miss::automatic;
   std::uint64_t timeout_ns = gpu::kForever;
@@ -66,6 +72,7 @@ struct RunReport {
   std::string reason;      // why not the other, when that was asked for or would be faster
   std::uint32_t launches = 0;
   std::uint64_t misses = 0;      // accesses that the host had to answer
+  std::uint64_t failures = 0;    // of them, answered with an error; `reason` has the last one
   std::uint64_t pages = 0;       // brought
   double seconds = 0;            // in all
   double running_seconds = 0;    // from the first launch to the end of the last: without making the kernel
@@ -77,8 +84,22 @@ class Arrays {
   static Result<std::unique_ptr<Arrays>> create(gpu::Device& device, const ArraysOptions& options);
   ~Arrays();
 
-  // The whole target as an array of elements of 1, 2, 4 or 8 bytes. INVALID_ARG when it is empty.
-  Result<Array> open(io::Opened opened, std::uint32_t element_bytes);
+  // The target's first `bytes` bytes, 0 for all of it, as an array of elements of 1, 2, 4 or 8 bytes.
+  // INVALID_ARG when it is empty or holds fewer.
+  Result<Array> open(io::Opened opened, std::uint32_t element_bytes, std::uint64_t bytes = 0);
+  // Forgets the array and its pages.
+  void close(const Array& array);
+  const ArrayCounters& counters(const Array& array) const { return *array.range.counters; }
+  std::uint64_t pages_resident(const Array& array) const;
+  std::uint64_t page_bytes() const { return cache_->page_bytes(); }
+
+  // The host's own accesses. Ranges lie within the array. INVALID_BACKING when the target has become shorter.
+  // Brings pages into the cache, in order, at most as many as it holds.
+  Status prefetch(const Array& array, std::uint64_t offset, std::uint64_t bytes, const Patience& patience);
+  // Reads bytes through the cache.
+  Status read(const Array& array, std::uint64_t offset, std::span<std::byte> to, const Patience& patience);
+  // Reads the whole array past the cache, into memory of whole pages; zeros behind its end.
+  Status read_all(const Array& array, std::span<std::byte> to, const Patience& patience);
 
   // Arguments are one slot a parameter of the kernel as it was written. Returns when every lane has ended.
   Result<RunReport> run(const kernel::View& kernel, const gpu::Grid& grid,
@@ -86,13 +107,21 @@ class Arrays {
 
  private:
   struct Launch;
+  struct Held {
+    std::unique_ptr<io::Target> target;
+    std::unique_ptr<ArrayCounters> counters;
+  };
   Arrays(gpu::Device& device, const ArraysOptions& options) : device_(device), options_(options) {}
   Status run_waiting(Launch& launch);
   Status run_yielding(Launch& launch);
+  Status let_end(Launch& launch);
+  // Gives `use` each page of [first, last) with its bytes, from the cache or brought into it.
+  Status bring(const Range& range, std::uint64_t first, std::uint64_t last, const Patience& patience,
+               const std::function<void(std::uint64_t page, const std::byte* bytes, bool hit)>& use);
 
   gpu::Device& device_;
   const ArraysOptions options_;
-  std::vector<std::unique_ptr<io::Target>> targets_;
+  std::map<std::uint64_t, Held> held_;  // by an array's first page
   std::unique_ptr<Space> space_;
   std::unique_ptr<Cache> cache_;
   std::unique_ptr<gpu::Stream> stream_;

@@ -183,6 +183,20 @@ TEST_P(ArraysTest, APageThatIsThereIsNotBroughtAgain) {
   EXPECT_EQ(second->value, first->value);
 }
 
+TEST_P(ArraysTest, WhatWasPrefetchedIsNotMissed) {
+  const Array array = open(64 * 4096, 8, {1 << 20, 4096, 64});
+  ASSERT_TRUE(arrays_->prefetch(array, 16 * 4096 + 5, 32 * 4096, {}).ok());
+  EXPECT_EQ(arrays_->pages_resident(array), 33u);
+  std::vector<std::uint64_t> index(512);
+  for (std::size_t i = 0; i < index.size(); ++i) index[i] = (16 + i / 16) * 512 + i % 512;
+  auto f = fetch(array, 8, index);
+  ASSERT_TRUE(f) << f.error().message();
+  EXPECT_EQ(f->report.misses, 0u);
+  for (std::size_t i = 0; i < index.size(); ++i)
+    ASSERT_EQ(f->value[i], expected(index[i], 8, 64 * 4096)) << index[i];
+  EXPECT_EQ(arrays_->counters(array).prefetched.value(), 33u);
+}
+
 TEST_P(ArraysTest, AnIndexPastTheEndReachesItsLaneOnly) {
   const Array array = open(10'000, 4, {1 << 20, 4096, 64});
   // The next array's pages follow this one's: it must not see them.
@@ -218,6 +232,9 @@ TEST_P(ArraysTest, AFailedPageReachesItsLanesAndTheOthersGoOn) {
   EXPECT_GT(good, 0u);
   EXPECT_GT(bad, 0u) << "no fault reached a lane";
   EXPECT_NE(f->report.reason.find("EIO"), std::string::npos) << f->report.reason;
+  EXPECT_GT(f->report.failures, 0u);
+  EXPECT_EQ(arrays_->counters(array).failures.value(), f->report.failures);
+  EXPECT_EQ(arrays_->counters(array).misses.value(), f->report.misses);
 }
 
 TEST_P(ArraysTest, CancelEndsARunWhoseTargetHangs) {

@@ -118,6 +118,13 @@ void Cache::publish(std::uint32_t frame) {
 void Cache::give_up(std::uint32_t frame) { tag(frame) = 0; }
 void Cache::touch(std::uint32_t frame) { reference(frame) = 1; }
 
+std::uint64_t Cache::resident(std::uint64_t first, std::uint64_t pages) const {
+  std::uint64_t n = 0;
+  for (std::uint32_t f = 0; f < frames_; ++f)
+    n += device::state_of(tag(f)) == device::kValid && device::page_of(tag(f)) - first < pages;
+  return n;
+}
+
 void Cache::drop(std::uint64_t first, std::uint64_t pages) {
   for (std::uint32_t f = 0; f < frames_; ++f)
     if (device::state_of(tag(f)) != device::kFree && device::page_of(tag(f)) - first < pages) tag(f) = 0;

@@ -50,6 +50,8 @@ class Cache {
   void publish(std::uint32_t frame);  // its bytes are there
   void give_up(std::uint32_t frame);  // they will not come
   void touch(std::uint32_t frame);
+  // How many of the pages first .. first + pages - 1 are in frames.
+  std::uint64_t resident(std::uint64_t first, std::uint64_t pages) const;
   // Forgets the pages first .. first + pages - 1.
   void drop(std::uint64_t first, std::uint64_t pages);
   std::byte* frame(std::uint32_t index) const {

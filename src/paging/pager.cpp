@@ -117,7 +117,7 @@ void Pager::finish(Operation& operation) {
     } else {
       last_error_ = fmt::format("reading {} bytes at {}: the target ended after {}; was it truncated?",
                                 op.length(), op.offset, op.bytes);
-      deliver(read, Code::io);
+      deliver(read, Code::invalid_backing);
     }
   }
   idle_.push_back(&operation);

@@ -98,9 +98,10 @@ TEST(Pager, ATargetThatEndedEarlyFailsOnlyThePagesThatMissBytes) {
   Reads r(8);
   for (std::size_t i = 0; i < 8; ++i) r.reads[i].page = range.first + i;
   const Status s = pager.read(r.pointers, kSecond);
-  EXPECT_EQ(s.code(), Code::io);
+  EXPECT_EQ(s.code(), Code::invalid_backing);
   EXPECT_NE(s.message().find("truncated"), std::string::npos) << s.message();
-  for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(r.reads[i].code, i < 4 ? Code::ok : Code::io) << i;
+  for (std::size_t i = 0; i < 8; ++i)
+    EXPECT_EQ(r.reads[i].code, i < 4 ? Code::ok : Code::invalid_backing) << i;
 }
 
 TEST(Pager, TimesOutAndLetsGo) {

@@ -13,12 +13,14 @@ using device::Scope;
 
 Service::Service(Cache& cache, const Space& space, const ServiceOptions& options)
     : cache_(cache),
+      space_(space),
       options_(options),
       words_(cache.words()),
       pager_(space, options.depth),
       slots_(cache.mailboxes()),
       reads_(cache.mailboxes()),
       seen_ns_(cache.mailboxes()),
+      counters_(cache.mailboxes()),
       scratch_(kScratchPages * cache.page_bytes()) {
   for (std::uint32_t i = 0; i < kScratchPages; ++i)
     scratch_idle_.push_back(scratch_.data() + i * cache.page_bytes());
@@ -122,6 +124,8 @@ bool Service::sweep() {
     if (slot.at != device::kWork) continue;
     outstanding_.fetch_add(1, std::memory_order_relaxed);
     seen_ns_[m] = clock_.now_ns();
+    counters_[m] = space_.counters(device::request_page(slot.what));
+    if (counters_[m]) counters_[m]->misses.add();
     take(m);
   }
   first_ = first_ + 1 == n ? 0 : first_ + 1;
@@ -193,7 +197,13 @@ bool Service::deliver() {
 void Service::reply(std::uint32_t mailbox, Code code) {
   device::Slot& slot = slots_[mailbox];
   code == Code::ok ? pages_.add() : failures_.add();
-  latency_ns_.record(clock_.now_ns() - seen_ns_[mailbox]);
+  const std::uint64_t latency_ns = clock_.now_ns() - seen_ns_[mailbox];
+  latency_ns_.record(latency_ns);
+  if (ArrayCounters* counters = counters_[mailbox]) {
+    counters->latency_ns.record(latency_ns);
+    if (code != Code::ok) counters->failures.add();
+    else if (device::request_operation(slot.what) == device::kOpFill) counters->brought.add();
+  }
   device::answer(slot, std::uint32_t(-int(code)), false);
   while (slot.at != device::kLook) device::serve(words_, slot, mailbox);
   outstanding_.fetch_sub(1, std::memory_order_release);  // pairs with the acquire in end

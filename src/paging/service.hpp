@@ -78,6 +78,7 @@ class Service {
   static constexpr std::uint32_t kScratchPages = 8;
 
   Cache& cache_;
+  const Space& space_;
   const ServiceOptions options_;
   device::Native words_;
   Pager pager_;
@@ -85,6 +86,7 @@ class Service {
   std::vector<device::Slot> slots_;
   std::vector<PageRead> reads_;  // one a mailbox
   std::vector<std::uint64_t> seen_ns_;
+  std::vector<ArrayCounters*> counters_;  // of the array that a mailbox asks for
   std::vector<PageRead*> batch_;
   std::vector<std::uint32_t> deferred_;  // bypasses that wait for a scratch page
   std::vector<std::byte> scratch_;

@@ -12,7 +12,8 @@ Result<std::unique_ptr<Space>> Space::create(std::uint64_t page_bytes) {
   return std::unique_ptr<Space>(new Space(page_bytes));
 }
 
-Result<Range> Space::map(io::Engine& engine, io::Target& target, std::uint64_t offset, std::uint64_t bytes) {
+Result<Range> Space::map(io::Engine& engine, io::Target& target, std::uint64_t offset, std::uint64_t bytes,
+                         ArrayCounters* counters) {
   if (bytes == 0) return fail(Code::invalid_arg, "an on-demand array needs at least one byte");
   if (offset + bytes < offset) return fail(Code::invalid_arg, "offset {} + size {} overflows", offset, bytes);
   std::unique_lock lock(mutex_);
@@ -20,7 +21,7 @@ Result<Range> Space::map(io::Engine& engine, io::Target& target, std::uint64_t o
   if (pages > device::kNoPage - next_)
     return fail(Code::invalid_arg, "{} bytes need {} pages of {} bytes and {} are left; use larger pages",
                 bytes, pages, page_bytes_, device::kNoPage - next_);
-  const Range range{next_, pages, bytes, offset, &engine, &target};
+  const Range range{next_, pages, bytes, offset, &engine, &target, counters};
   next_ += pages;
   ranges_.emplace(range.first, range);
   return range;

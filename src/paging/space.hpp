@@ -13,10 +13,21 @@
 #include <optional>
 #include <shared_mutex>
 
+#include "base/metrics.hpp"
 #include "base/status.hpp"
 #include "io/engine.hpp"
 
 namespace gpuio::paging {
+
+// What has happened to one array since it was opened. A hit of a kernel costs a load and is not counted.
+struct ArrayCounters {
+  Counter misses;      // accesses of kernels that the host had to answer, and pages that its own reads missed
+  Counter failures;    // of them, answered with an error
+  Counter hits;        // pages that the host's own reads found
+  Counter brought;     // pages read into frames
+  Counter prefetched;  // of them, before anybody asked
+  Histogram latency_ns;  // of a miss: seen by the host to answered
+};
 
 struct Range {
   std::uint64_t first = 0;  // page
@@ -25,6 +36,7 @@ struct Range {
   std::uint64_t offset = 0;  // of the first byte in the target
   io::Engine* engine = nullptr;
   io::Target* target = nullptr;
+  ArrayCounters* counters = nullptr;  // may be null
 };
 
 class Space {
@@ -33,10 +45,16 @@ class Space {
   static Result<std::unique_ptr<Space>> create(std::uint64_t page_bytes);
 
   std::uint64_t page_bytes() const { return page_bytes_; }
-  Result<Range> map(io::Engine& engine, io::Target& target, std::uint64_t offset, std::uint64_t bytes);
+  Result<Range> map(io::Engine& engine, io::Target& target, std::uint64_t offset, std::uint64_t bytes,
+                    ArrayCounters* counters = nullptr);
   void unmap(const Range& range);
   // The range that holds the page, if any does.
   std::optional<Range> find(std::uint64_t page) const;
+  // Of the array that the page belongs to; null when nobody counts.
+  ArrayCounters* counters(std::uint64_t page) const {
+    const auto range = find(page);
+    return range ? range->counters : nullptr;
+  }
 
  private:
   explicit Space(std::uint64_t page_bytes) : page_bytes_(page_bytes) {}

@@ -28,6 +28,8 @@ void Answerer::gather(std::span<device::LaneRecord> records) {
 
 void Answerer::give(const Wanted& wanted, Code code, const std::byte* bytes) {
   const std::uint64_t now_ns = SteadyClock().now_ns();
+  ArrayCounters* const counters = space_.counters(wanted.page);
+  if (counters) counters->misses.add(wanted.lanes_end - wanted.lanes_begin);
   for (std::uint32_t i = wanted.lanes_begin; i < wanted.lanes_end; ++i) {
     device::LaneRecord& record = records_[lanes_[i]];
     // What a device wrote is checked before it is used as a length.
@@ -39,6 +41,10 @@ void Answerer::give(const Wanted& wanted, Code code, const std::byte* bytes) {
     if (outcome == Code::ok) std::memcpy(record.answer, bytes + record.byte, record.bytes);
     record.status = std::uint32_t(-int(outcome));
     latency_ns_.record(now_ns - started_ns_);
+    if (counters) counters->latency_ns.record(now_ns - started_ns_);
+    if (outcome == Code::ok) continue;
+    ++failures_;
+    if (counters) counters->failures.add();
   }
 }
 
@@ -64,6 +70,7 @@ void Answerer::read_batch() {
     const std::uint32_t frame = std::uint32_t(std::uint64_t(read.to - cache_.frame(0)) / cache_.page_bytes());
     if (read.code == Code::ok) {
       cache_.publish(frame);
+      if (ArrayCounters* counters = space_.counters(read.page)) counters->brought.add();
       ++pages_;
     } else {
       cache_.give_up(frame);

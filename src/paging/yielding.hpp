@@ -32,6 +32,7 @@ class Answerer {
               const std::atomic<bool>* cancel);
 
   std::uint64_t misses() const { return misses_; }
+  std::uint64_t failures() const { return failures_; }
   std::uint64_t pages() const { return pages_; }
   const Histogram& latency_ns() const { return latency_ns_; }
   const std::string& last_error() const { return last_error_; }
@@ -62,7 +63,7 @@ class Answerer {
   std::map<std::uint64_t, Readahead> readahead_;  // by a range's first page
   std::uint64_t started_ns_ = 0, timeout_ns_ = 0;
   const std::atomic<bool>* cancel_ = nullptr;
-  std::uint64_t misses_ = 0, pages_ = 0;
+  std::uint64_t misses_ = 0, failures_ = 0, pages_ = 0;
   Histogram latency_ns_;
   std::string last_error_;
 };
