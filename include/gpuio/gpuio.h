@@ -3,6 +3,7 @@
 // This is the C interface, from simple to advanced: errors and logging, a context, devices, streams and
 // events, memory, opening what a URI names, requests that move bytes, batches, arrays that fill on demand,
 // statistics. gpuio_ai.h adds the memory systems of models. The smallest use:
+// use:
 //
 //     gpuio_context_t ctx;
 //     gpuio_config_t config = GPUIO_CONFIG_DEFAULT;
@@ -470,27 +471,39 @@ typedef enum {
 typedef struct {
   uint64_t size, page_size;  // bytes
   uint64_t pages_resident, pages_dirty;
-  uint64_t hits, misses, evictions, prefetches, write_backs;
-  double hit_rate;  // 0 before any access
-  double miss_latency_p50_us, miss_latency_p99_us;
+  uint64_t hits;    // pages that gpuio_proxy_read found; a hit in a kernel costs a load and is not counted
+  uint64_t misses;  // accesses of kernels that were answered from the target, and pages that reads missed
+  uint64_t evictions, prefetches, write_backs;      // pages
+  double hit_rate;                                  // of what is counted; 0 before any access
+  double miss_latency_p50_us, miss_latency_p99_us;  // of kernels' misses
 } gpuio_proxy_stats_t;
 
-// `size` bytes of what the URI names, as an array. Nothing is read yet. Ends with gpuio_proxy_destroy.
+// The first `size` bytes of what the URI names, 0 for all of it, as a read-only array of the current device.
+// Nothing is read yet. INVALID_ARG when the target is empty or holds fewer. All arrays of a device share one
+// cache (paging.cache_size and paging.page_size of the configuration), which the first one makes. Blocks
+// while the target is opened. Ends with gpuio_proxy_destroy.
 GPUIO_API gpuio_error_t gpuio_proxy_create(gpuio_context_t ctx, const char* uri, size_t size,
                                            gpuio_proxy_t* proxy);
-// Writes back what is dirty, and blocks until it is written. BUSY while a kernel uses it.
+// Ends its window too. Blocks while a kernel uses the device's cache; BUSY while one uses this array.
 GPUIO_API gpuio_error_t gpuio_proxy_destroy(gpuio_context_t ctx, gpuio_proxy_t proxy);
-// A pointer that kernels can use, valid until unmapped. An array that fits in the cache is read whole, and
-// blocks meanwhile; a larger one needs a device that faults on plain pointers, else UNSUPPORTED with the size
-// that would fit.
+// A pointer that kernels can use as plain memory, valid until it was unmapped as often as mapped. An array
+// that fits in the cache size, together with the others that are mapped, is read whole, and blocks meanwhile;
+// a larger one needs a device that faults on plain pointers, else UNSUPPORTED with the size that would fit.
+// INVALID_BACKING when the target has become shorter.
 GPUIO_API gpuio_error_t gpuio_proxy_map(gpuio_context_t ctx, gpuio_proxy_t proxy, void** gpu_ptr);
 GPUIO_API gpuio_error_t gpuio_proxy_unmap(gpuio_context_t ctx, gpuio_proxy_t proxy);
-// Brings a range in ahead of its use, in the order of the stream.
+// Brings a range into the cache ahead of its use, at most as much as the cache holds. Blocks until it is
+// there, and first until the stream has got here. INVALID_ADDRESS when the range leaves the array.
 GPUIO_API gpuio_error_t gpuio_proxy_prefetch(gpuio_context_t ctx, gpuio_proxy_t proxy, uint64_t offset,
                                              size_t size, gpuio_stream_t stream);
+// Reads bytes for the CPU through the same cache. Blocks; INVALID_ADDRESS and INVALID_BACKING as above.
+GPUIO_API gpuio_error_t gpuio_proxy_read(gpuio_context_t ctx, gpuio_proxy_t proxy, uint64_t offset,
+                                         void* memory, size_t size);
+// DEFAULT is a clock over the eight places that may hold a page; the others are UNSUPPORTED so far.
 GPUIO_API gpuio_error_t gpuio_proxy_set_cache_policy(gpuio_context_t ctx, gpuio_proxy_t proxy,
                                                      gpuio_cache_policy_t policy);
-// Blocks until what was written so far is durable where it came from.
+// Blocks until what was written so far is durable where it came from: at once, as arrays are read-only so
+// far.
 GPUIO_API gpuio_error_t gpuio_proxy_flush(gpuio_context_t ctx, gpuio_proxy_t proxy);
 GPUIO_API gpuio_error_t gpuio_proxy_get_stats(gpuio_context_t ctx, gpuio_proxy_t proxy,
                                               gpuio_proxy_stats_t* stats);

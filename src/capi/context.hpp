@@ -13,14 +13,14 @@
 #include <utility>
 
 #include "base/config.hpp"
+#include "capi/arrays.hpp"
 #include "capi/devices.hpp"
 #include "capi/error.hpp"
 #include "capi/handles.hpp"
+#include "capi/in_flight.hpp"
 #include "io/registry.hpp"
 
 namespace gpuio::capi {
-
-class Proxy;  // capi/proxy.cpp
 
 class Context {
  public:
@@ -30,6 +30,8 @@ class Context {
   const Config config;
   io::Registry registry;
   Devices devices;
+  InFlight in_flight;  // calls that block; told to stop when the context ends
+  ContextArrays arrays;
   Table<Proxy, gpuio_proxy_t> proxies{"proxy"};
 };
 

@@ -89,6 +89,7 @@ Status finalize(gpuio_context_t ctx) {
     std::scoped_lock hold(contexts().mutex);
     contexts().live.erase(ctx);
   }
+  context->in_flight.end();
   // Calls that were under way end soon, now that nothing they could wait for goes on; then this is the last
   // owner.
   while (context.use_count() > 1) std::this_thread::sleep_for(std::chrono::microseconds(100));

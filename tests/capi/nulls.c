@@ -194,6 +194,8 @@ static void proxies(void) {
   BAD(gpuio_proxy_set_cache_policy(ctx, NULL, GPUIO_CACHE_LRU));
   BAD(gpuio_proxy_flush(NULL, NULL));
   BAD(gpuio_proxy_flush(ctx, NULL));
+  BAD(gpuio_proxy_read(NULL, NULL, 0, junk, 1));
+  BAD(gpuio_proxy_read(ctx, NULL, 0, junk, 1));
   CLEARS(stats, gpuio_proxy_get_stats(NULL, NULL, &stats));
   CLEARS(stats, gpuio_proxy_get_stats(ctx, NULL, &stats));
   BAD(gpuio_proxy_get_stats(ctx, NULL, NULL));

@@ -63,6 +63,7 @@ CALL(proxy_destroy, ctx, gpuio_proxy_t);
 CALL(proxy_map, ctx, gpuio_proxy_t, void**);
 CALL(proxy_unmap, ctx, gpuio_proxy_t);
 CALL(proxy_prefetch, ctx, gpuio_proxy_t, uint64_t, size_t, stream);
+CALL(proxy_read, ctx, gpuio_proxy_t, uint64_t, void*, size_t);
 CALL(proxy_set_cache_policy, ctx, gpuio_proxy_t, gpuio_cache_policy_t);
 CALL(get_stats, ctx, gpuio_stats_t*);
 CALL(reset_stats, ctx);
