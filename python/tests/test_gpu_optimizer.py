@@ -143,7 +143,7 @@ def test_strides_where_they_exist():
 
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (100,), (7, 3)], ids=str)
 def test_structures(shape):
-    dtype = np.dtype([("kind", "u1"), ("weight", "<f8"), ("place", "<f4", (3,)), 
+    dtype = np.dtype([("kind", "u1"), ("weight", "<f8"), ("place", "<f4", (3,)),
                       ("tag", np.dtype([("a", "<i2"), ("b", "S5")]))], align=True)
     records = np.zeros(shape, dtype)
     for name in dtype.names:
