@@ -132,7 +132,7 @@ class Workgroup {
     bool result = false;
     for (u32 c = 0; c < kChunks<K>; ++c) {
       ChunkValues<K> values;
-      const Lane<K> lane{context_, group_, values, c * kLanes};
+      Lane<K> lane{context_, group_, values, c * kLanes};
       fetch_value<K, a>(lane, kept_ + std::size_t(c) * facts.kept_bytes);
       result = result || any(lane.template get<a>() & existing<K>(c * kLanes));
     }

@@ -39,7 +39,7 @@ namespace detail {
 // arrays.
 class RandomExpressions {
  protected:
-  RandomExpressions(u64 seed, const RandomOptions& options)
+  constexpr RandomExpressions(u64 seed, const RandomOptions& options)
       : random_{seed * 0x9e3779b97f4a7c15ull + 1}, o_(options), b_(program_) {
     program_.name = "random";
     program_.block = o_.block;
@@ -53,16 +53,16 @@ class RandomExpressions {
     Type type;
   };
 
-  bool chance(u32 percent) { return random_.chance(percent); }
-  u32 below(u64 n) { return u32(random_.below(n)); }
+  constexpr bool chance(u32 percent) { return random_.chance(percent); }
+  constexpr u32 below(u64 n) { return u32(random_.below(n)); }
   template <class T, std::size_t N>
-  T pick(const T (&from)[N]) {
+  constexpr T pick(const T (&from)[N]) {
     return from[below(N)];
   }
-  u32 number(u64 n) { return b_.constant(Type::u32, n); }
-  void next_line() { b_.line = ++line_; }
+  constexpr u32 number(u64 n) { return b_.constant(Type::u32, n); }
+  constexpr void next_line() { b_.line = ++line_; }
 
-  void declare() {
+  constexpr void declare() {
     const u64 all = u64{lanes_} * o_.groups;
     numbers_ = b_.param(ParamKind::in, Type::u32, 64);
     own_ = b_.param(ParamKind::inout, Type::u32, all * 4);
@@ -102,10 +102,10 @@ class RandomExpressions {
     for (u32 v = 0; v < varying; ++v) vars_.push_back(b_.var(v == 0 ? Type::u32 : any_type()));
     for (u32 v = 0; v < 2; ++v) uniform_.push_back(b_.var(Type::u32));
   }
-  Type any_type() { return types_[below(types_.size())]; }
+  constexpr Type any_type() { return types_[below(types_.size())]; }
 
   // --- Expressions. Operands are made in named steps: compilers differ in the order of arguments. ---
-  u32 uniform_expression(u32 depth = 0) {
+  constexpr u32 uniform_expression(u32 depth = 0) {
     const u32 x = below(100);
     if (depth > 2 || x < 40) return b_.var_load(uniform_[below(2)]);
     if (x < 52) return number(below(7));
@@ -122,9 +122,9 @@ class RandomExpressions {
     const u32 c = uniform_expression(depth + 1);
     return b_.binary(op, a, c);
   }
-  u32 masked(u32 value, u32 mask) { return b_.binary(Op::bit_and, value, number(mask)); }
+  constexpr u32 masked(u32 value, u32 mask) { return b_.binary(Op::bit_and, value, number(mask)); }
 
-  u32 expression(Type t, u32 depth = 0) {
+  constexpr u32 expression(Type t, u32 depth = 0) {
     if (o_.on_demand && depth < 4 && chance(o_.on_demand_percent)) return on_demand(t, depth);
     const u32 x = below(100);
     if (depth > 3 || x < 30) return leaf(t);
@@ -144,7 +144,7 @@ class RandomExpressions {
     return o_.subnormal ? v : settled(v, t);
   }
 
-  u32 pick_value(Type t) {
+  constexpr u32 pick_value(Type t) {
     for (u32 tries = 0; tries < 3 && !values_.empty(); ++tries) {
       const Value v = values_[below(values_.size())];
       if (v.type == t) return v.id;
@@ -152,7 +152,7 @@ class RandomExpressions {
     return kNone;
   }
 
-  u32 constant(Type t) {
+  constexpr u32 constant(Type t) {
     if (is_float(t)) {
       const f32 tiny = o_.subnormal ? 0x1.8p-140f : 0x1p-100f;
       const f32 v = pick({0.0f, 1.0f, -1.5f, 3.25f, 1e10f, -0.1f, 1e30f, tiny});
@@ -162,7 +162,7 @@ class RandomExpressions {
     return b_.constant(t, truncate_to(t, n));
   }
 
-  u32 leaf(Type t) {
+  constexpr u32 leaf(Type t) {
     const u32 x = below(100);
     if (x < 60) {
       const u32 v = vars_[below(vars_.size())];
@@ -181,11 +181,11 @@ class RandomExpressions {
   }
 
   // Any value of another type, cast.
-  u32 converted(Type t, u32 depth) {
+  constexpr u32 converted(Type t, u32 depth) {
     const u32 v = any_converted(t, depth);
     return is_float(t) && !o_.subnormal ? settled(v, t) : v;
   }
-  u32 any_converted(Type t, u32 depth) {
+  constexpr u32 any_converted(Type t, u32 depth) {
     const Type from = any_type();
     const u32 v = expression(from, depth + 1);
     if (o_.small && chance(40)) {
@@ -200,7 +200,7 @@ class RandomExpressions {
     return b_.cast(t, v);
   }
 
-  u32 load(Type t, u32 depth) {
+  constexpr u32 load(Type t, u32 depth) {
     const u32 slot = masked(expression(Type::u32, depth + 1), 63);
     next_line();
     if (t == Type::f32 && chance(70)) return b_.load(in_f32_, slot);
@@ -219,12 +219,12 @@ class RandomExpressions {
     }
     return t == Type::u32 ? v : b_.cast(t, v);
   }
-  u32 own_index(u32 each) {
+  constexpr u32 own_index(u32 each) {
     const u32 first = b_.binary(Op::mul, global_, number(each));
     return b_.binary(Op::add, first, number(below(each)));
   }
 
-  u32 on_demand(Type t, u32 depth) {
+  constexpr u32 on_demand(Type t, u32 depth) {
     const u32 array = arrays_[below(arrays_.size())];
     u32 index = masked(expression(Type::u32, depth + 1), 63);
     if (o_.wide && chance(20)) index = b_.cast(Type::u64, index);
@@ -237,7 +237,7 @@ class RandomExpressions {
     return from == t ? v : b_.cast(t, v);
   }
 
-  u32 integer_operation(Type t, u32 depth) {
+  constexpr u32 integer_operation(Type t, u32 depth) {
     const u32 x = below(100);
     const u32 a = expression(t, depth + 1);
     if (x < 8) return b_.unary(pick({Op::neg, Op::abs, Op::bit_not}), a);
@@ -255,7 +255,7 @@ class RandomExpressions {
                      a, c);
   }
 
-  u32 float_operation(Type t, u32 depth) {
+  constexpr u32 float_operation(Type t, u32 depth) {
     const u32 x = below(100);
     const u32 a = expression(t, depth + 1);
     if (x < 20) return b_.unary(pick({Op::neg, Op::abs, Op::floor}), a);
@@ -272,7 +272,7 @@ class RandomExpressions {
 
   // The same number without what devices may choose: a NaN becomes 0, -0 becomes +0; without subnormals,
   // where those are not wanted.
-  u32 settled(u32 v, Type t) {
+  constexpr u32 settled(u32 v, Type t) {
     const u32 zero = b_.constant(t, 0);
     u32 keep = b_.compare(Op::eq, v, v);
     if (!o_.subnormal) {
@@ -283,8 +283,8 @@ class RandomExpressions {
     return b_.select(keep, b_.binary(Op::add, v, zero), zero);
   }
 
-  u32 small_number(u32 value) { return masked(value, pick({1u, 3u, 7u})); }
-  u32 condition(u32 depth = 0, bool uniform = false) {
+  constexpr u32 small_number(u32 value) { return masked(value, pick({1u, 3u, 7u})); }
+  constexpr u32 condition(u32 depth = 0, bool uniform = false) {
     if (uniform) {
       const Op how = pick({Op::lt, Op::gt, Op::eq, Op::ne, Op::le});
       const u32 a = small_number(uniform_expression(depth + 1));

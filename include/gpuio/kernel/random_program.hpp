@@ -58,12 +58,12 @@ namespace detail {
 
 class RandomProgram : RandomExpressions {
  public:
-  RandomProgram(u64 seed, const RandomOptions& options)
+  constexpr RandomProgram(u64 seed, const RandomOptions& options)
       : RandomExpressions(seed, options),
         budget_(options.statements),
         strict_(o_.barriers || (o_.subgroups && !o_.divergent_subgroups)) {}
 
-  Program make() {
+  constexpr Program make() {
     declare();
     prologue();
     block(true, Loop::none, 0);
@@ -75,7 +75,7 @@ class RandomProgram : RandomExpressions {
   // Which jumps a place allows: none, by a uniform condition, by any.
   enum class Loop : u8 { none, uniform, divergent };
   enum class Stage : u8 { write, read };  // of shared memory
-  void prologue() {
+  constexpr void prologue() {
     local_ = b_.builtin(Builtin::local_index);
     group_ = b_.builtin(Builtin::group_x);
     global_ = b_.binary(Op::add, b_.binary(Op::mul, group_, number(lanes_)), local_);
@@ -97,7 +97,7 @@ class RandomProgram : RandomExpressions {
   }
 
   // --- Statements ---
-  void block(bool uniform, Loop loop, u32 depth) {
+  constexpr void block(bool uniform, Loop loop, u32 depth) {
     const std::size_t known = values_.size();
     for (u32 left = 1 + below(depth == 0 ? 7 : 4); left > 0 && budget_ > 0; --left) {
       --budget_;
@@ -107,7 +107,7 @@ class RandomProgram : RandomExpressions {
     values_.resize(known < values_.size() ? known : values_.size());
   }
 
-  void statement(bool uniform, Loop loop, u32 depth) {
+  constexpr void statement(bool uniform, Loop loop, u32 depth) {
     next_line();
     if (uniform && chance(18) && uniform_statement()) return;
     const u32 x = below(100);
@@ -145,15 +145,15 @@ class RandomProgram : RandomExpressions {
   struct Assignment {
     u32 var, value;
   };
-  Assignment expression_for(u32 v) { return {v, expression(program_.vars[v])}; }
-  void assign(Assignment a) { b_.var_store(a.var, a.value); }
-  void assign_any(u32 u32_value) {
+  constexpr Assignment expression_for(u32 v) { return {v, expression(program_.vars[v])}; }
+  constexpr void assign(Assignment a) { b_.var_store(a.var, a.value); }
+  constexpr void assign_any(u32 u32_value) {
     const u32 v = vars_[below(vars_.size())];
     const Type t = program_.vars[v];
     b_.var_store(v, t == Type::u32 ? u32_value : b_.cast(t, u32_value));
   }
 
-  bool uniform_statement() {
+  constexpr bool uniform_statement() {
     const u32 x = below(100);
     if (x < 35) {
       const u32 v = uniform_expression();
@@ -167,7 +167,7 @@ class RandomProgram : RandomExpressions {
           true);
     return true;
   }
-  void enter(Stage stage, bool always = false) {
+  constexpr void enter(Stage stage, bool always = false) {
     if (stage == stage_ && !always) return;
     if (chance(15)) {
       const u32 any = b_.barrier_any(condition(2));
@@ -178,7 +178,7 @@ class RandomProgram : RandomExpressions {
     stage_ = stage;
   }
 
-  void store_own(u32 v) {
+  constexpr void store_own(u32 v) {
     const Type t = b_.type(v);
     next_line();
     if (t == Type::f32 || t == Type::f64) {
@@ -206,7 +206,7 @@ class RandomProgram : RandomExpressions {
     b_.store(own_, own_index(4), v);
   }
 
-  void atomic() {
+  constexpr void atomic() {
     const bool wide = o_.wide && chance(30);
     const Rmw how = pick({Rmw::add, Rmw::min, Rmw::max, Rmw::bit_and, Rmw::bit_or, Rmw::bit_xor});
     const Order order = pick({Order::relaxed, Order::acq_rel});
@@ -242,7 +242,7 @@ class RandomProgram : RandomExpressions {
     assign_any(wide ? b_.cast(Type::u32, before) : before);
   }
 
-  void shared() {
+  constexpr void shared() {
     if (stage_ == Stage::write) {
       const u32 v = expression(Type::u32);
       if (!o_.atomics || chance(60)) {
@@ -261,7 +261,7 @@ class RandomProgram : RandomExpressions {
     assign_any(b_.binary(Op::add, a, c));
   }
 
-  void subgroup() {
+  constexpr void subgroup() {
     const Type t = o_.wide && chance(30) ? Type::u64 : Type::u32;
     u32 r = kNone;
     switch (below(5)) {
@@ -289,12 +289,12 @@ class RandomProgram : RandomExpressions {
   }
 
   // --- Control ---
-  Loop inner(bool uniform, Loop loop) const {
+  constexpr Loop inner(bool uniform, Loop loop) const {
     return !uniform && loop == Loop::uniform && strict_ ? Loop::none : loop;
   }
-  bool inner_uniform(bool uniform) { return uniform && chance(o_.barriers ? 65 : 40); }
+  constexpr bool inner_uniform(bool uniform) { return uniform && chance(o_.barriers ? 65 : 40); }
 
-  void branch(bool uniform, Loop loop, u32 depth) {
+  constexpr void branch(bool uniform, Loop loop, u32 depth) {
     const bool inside = inner_uniform(uniform);
     const Stage stage = stage_;
     const u32 c = condition(0, inside);
@@ -308,15 +308,15 @@ class RandomProgram : RandomExpressions {
     }
     b_.end_if();
   }
-  void restore(Stage stage) {
+  constexpr void restore(Stage stage) {
     if (o_.barriers) enter(stage);
   }
 
-  u32 limit(bool uniform, u32 mask) {
+  constexpr u32 limit(bool uniform, u32 mask) {
     return masked(uniform ? uniform_expression(1) : expression(Type::u32, 1), mask);
   }
 
-  void body(bool uniform, u32 depth, Stage stage) {
+  constexpr void body(bool uniform, u32 depth, Stage stage) {
     const Stage around = loop_stage_;
     if (uniform) loop_stage_ = stage;
     block(uniform, uniform ? Loop::uniform : Loop::divergent, depth + 1);
@@ -325,7 +325,7 @@ class RandomProgram : RandomExpressions {
   }
 
   // for_, at times with bounds next to where the counter wraps.
-  void counted(bool uniform, u32 depth) {
+  constexpr void counted(bool uniform, u32 depth) {
     const bool inside = inner_uniform(uniform);
     const Type t =
         o_.wide ? pick({Type::u32, Type::i32, Type::u64, Type::i64}) : pick({Type::u32, Type::i32});
@@ -347,7 +347,7 @@ class RandomProgram : RandomExpressions {
   }
 
   // loop, whose counter is in a Var and moves at the head or in the continuing part.
-  void endless(bool uniform, u32 depth) {
+  constexpr void endless(bool uniform, u32 depth) {
     const bool inside = inner_uniform(uniform), at_end = chance(50);
     const u32 at = b_.var(Type::u32);
     b_.var_store(at, number(0));
@@ -379,7 +379,7 @@ class RandomProgram : RandomExpressions {
     b_.end_loop();
   }
 
-  void jump(bool uniform, Loop loop) {
+  constexpr void jump(bool uniform, Loop loop) {
     const bool by_uniform = loop == Loop::uniform && strict_;
     if (by_uniform && (!uniform || stage_ != loop_stage_)) return;
     const u32 c = condition(0, by_uniform);
@@ -397,7 +397,7 @@ class RandomProgram : RandomExpressions {
 
 }  // namespace detail
 
-inline Program random_program(u64 seed, const RandomOptions& options = {}) {
+constexpr Program random_program(u64 seed, const RandomOptions& options = {}) {
   return detail::RandomProgram(seed, options).make();
 }
 
