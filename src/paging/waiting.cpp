@@ -23,11 +23,9 @@ Waiting lower_waiting(const kernel::View& kernel, std::span<const gpu::Argument>
   set(o.asks, gpu::Argument::buffer(cache.requests(), 4));
   set(o.requests, gpu::Argument::buffer(cache.requests(), 8));
   set(o.answers, gpu::Argument::buffer(cache.answers(), 8));
-  set(o.frames, gpu::Argument::buffer(cache.frame_memory(), 8));
-  set(o.staging, gpu::Argument::buffer(cache.frame_memory(), 8));  // nothing is ever staged
   set(o.buckets, {cache.buckets(), 0});
   set(o.mailboxes, {cache.mailboxes(), 0});
-  set(o.budget, {~std::uint64_t{0}, 0});  // the abort word ends every wait
+  set(o.budget, {~std::uint32_t{0}, 0});  // the abort word ends every wait
   for (const auto& [array, first_page] : hidden.first_page) set(first_page, {arguments[array].value, 0});
   for (const auto& [type, frames] : hidden.frames_as)
     set(frames, gpu::Argument::buffer(cache.frame_memory(), kernel::size_of(type)));

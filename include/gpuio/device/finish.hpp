@@ -45,6 +45,14 @@ constexpr void drop_failed(M& m, Lane<M>& l) {
 }
 
 // ---- Finish an answered mailbox, whoever posted it.
+
+// Is it the answer to the request in the control word in hand?
+template <class M>
+constexpr typename M::Bool answers(typename M::Word answer, const Lane<M>& l) {
+  using W = typename M::Word;
+  return ((answer ^ (W(l.control) >> kSequenceShift)) & 0xffffffff) == W(0);
+}
+
 template <class M>
 constexpr void read_hint(M& m, Lane<M>& l) {
   using W = typename M::Word;
@@ -83,16 +91,16 @@ template <class M>
 constexpr void read_answer(M& m, Lane<M>& l) {
   using W = typename M::Word;
   const W a = m.load(Field::answer, W(l.mailbox), Order::acquire, Scope::system);
-  M::when(((a & 0xffffffff) == (W(l.control) >> kSequenceShift)) |
-              (M::faulty(Fault::win_ignores_sequence) & (a != W(0))),
-          [&] {
-            l.word = a;
-            l.at = W(At::win);
-          },
-          [&] {
-            l.control = W(0);
-            l.at = W(At::turn);
-          });
+  M::when(
+      answers<M>(a, l) | (M::faulty(Fault::win_ignores_sequence) & (a != W(0))),
+      [&] {
+        l.word = a;
+        l.at = W(At::win);
+      },
+      [&] {
+        l.control = W(0);
+        l.at = W(At::turn);
+      });
 }
 
 template <class M>
@@ -111,23 +119,28 @@ constexpr void win(M& m, Lane<M>& l) {
         const W failed = (W(l.word) >> kAnswerStatusShift) & 0x7fffffff;
         const typename M::Bool good = failed == W(0);
         const W operation = (c >> kOperationShift) & 3;
-        const W staged = M::select((W(l.word) & kStaged) != W(0), W(At::copy), W(At::publish));
+        W staged = W(At::publish);
+        if (m.stages()) staged = M::select((W(l.word) & kStaged) != W(0), W(At::copy), staged);
         const W fill = M::select(good, staged, W(At::publish_status));
-        W dirty = W(M::faulty(Fault::unpinned_before_dirty) ? At::unpin_frame : At::redirty);
-        if (M::faulty(Fault::failed_write_back_clean)) dirty = W(At::unpin_frame);
-        const W back = M::select(good, W(At::unpin_frame), dirty);
+        W other = W(At::free_control);
+        if (m.writes()) {
+          W dirty = W(M::faulty(Fault::unpinned_before_dirty) ? At::unpin_frame : At::redirty);
+          if (M::faulty(Fault::failed_write_back_clean)) dirty = W(At::unpin_frame);
+          const W back = M::select(good, W(At::unpin_frame), dirty);
+          other = M::select(operation == W(kOpWriteBack), back, other);
+        }
+        l.word = W(0);
         l.status = failed;
         l.operation = W(0);
         l.frame = (c >> kFrameShift) & kFrameMask;
         l.next = W(At::turn);
-        l.at = M::select(operation == W(kOpFill), fill,
-                         M::select(operation == W(kOpWriteBack), back, W(At::free_control)));
+        l.at = M::select(operation == W(kOpFill), fill, other);
       },
       [&] {
+        l.word = W(0);
         l.control = W(0);
         l.at = W(At::turn);
       });
-  l.word = W(0);
 }
 
 template <class M>
@@ -185,7 +198,7 @@ constexpr void unpin_frame(M& m, Lane<M>& l) {
 template <class M>
 constexpr void free_control(M& m, Lane<M>& l) {
   using W = typename M::Word;
-  const W idle = (W(l.control) >> kSequenceShift) << kSequenceShift;
+  const W idle = W(l.control) & ~((u64{1} << kSequenceShift) - 1);
   m.store(Field::control, W(l.mailbox), idle, Order::relaxed, Scope::device);
   l.at = W(At::free_lease);
 }
@@ -196,9 +209,10 @@ constexpr void free_lease(M& m, Lane<M>& l) {
   using W = typename M::Word;
   const W bit = W(1) << (W(l.mailbox) & 63);
   m.bit_and(Field::lease, W(l.mailbox) >> 6, ~bit, Order::release, Scope::device);
+  const W next = W(l.next);
   l.control = W(0);
-  l.at = W(l.next);
   l.next = W(0);
+  l.at = next;
 }
 
 // ---- The end of a round: leave, bypass, or go round again.
@@ -215,7 +229,7 @@ constexpr void turn(M& m, Lane<M>& l) {
       [&] {
         const W again = M::select(W(l.held) != W(0), W(At::wait), W(l.begin));
         l.spare = W(0);
-        l.stale = M::select(W(l.begin) == W(At::flush_probe), W(l.stale), W(0));
+        if (m.writes()) l.stale = M::select(W(l.begin) == W(At::flush_probe), W(l.stale), W(0));
         l.at = M::select(W(l.operation) == W(kOpBypass), W(At::lease), again);
       });
 }
@@ -248,20 +262,21 @@ template <class M>
 constexpr void bypass_wait(M& m, Lane<M>& l) {
   using W = typename M::Word;
   const W a = m.load(Field::answer, W(l.mailbox), Order::acquire, Scope::system);
-  M::when((a & 0xffffffff) == (W(l.control) >> kSequenceShift),
-          [&] {
-            l.status = (a >> kAnswerStatusShift) & 0x7fffffff;
-            l.next = M::select(W(l.status) == W(0), W(At::bypassed), W(At::failed));
-            l.at = W(At::bypass_low);
-          },
-          [&] { M::when(m.expired(l), [&] { l.at = W(At::orphan); }, [] {}); });
+  M::when(
+      answers<M>(a, l),
+      [&] {
+        l.status = (a >> kAnswerStatusShift) & 0x7fffffff;
+        l.next = M::select(W(l.status) == W(0), W(At::bypassed), W(At::failed));
+        l.at = W(At::bypass_low);
+      },
+      [&] { M::when(m.expired(l), [&] { l.at = W(At::orphan); }, [] {}); });
 }
 
 template <class M>
 constexpr void bypass_low(M& m, Lane<M>& l) {
   using W = typename M::Word;
   l.low = m.load(Field::bytes, W(l.mailbox) * 2, Order::relaxed, Scope::system);
-  l.at = W(At::bypass_high);
+  l.at = W(m.bypass_words() == 1 ? At::free_control : At::bypass_high);
 }
 
 template <class M>

@@ -17,16 +17,25 @@ template <class M>
 constexpr typename M::Bool holds(typename M::Word tag, typename M::Word page, u32 state) {
   return (tag & (kPage | kState)) == tag_as<M>(page, state);
 }
+// The page is in this way, or on its way into it.
+template <class M>
+constexpr typename M::Bool holds_any(typename M::Word tag, typename M::Word page) {
+  using W = typename M::Word;
+  return ((tag & kPage) == (page << kPageShift)) & ((tag & kState) != W(u64{kFree} << kStateShift));
+}
 // FREE, or VALID and clean; nobody has it pinned: it may become a claim.
 template <class M>
-constexpr typename M::Bool claimable(typename M::Word tag) {
+constexpr typename M::Bool claimable(const M& m, typename M::Word tag) {
   using W = typename M::Word;
+  const W free_state = W(u64{kFree} << kStateShift), valid_state = W(u64{kValid} << kStateShift);
   u64 must_be_zero = kDirty | kPins;
   if (M::faulty(Fault::claim_ignores_pins)) must_be_zero &= ~kPins;
   if (M::faulty(Fault::claim_ignores_dirty)) must_be_zero &= ~kDirty;
   const W state = tag & kState;
-  const typename M::Bool free = (state == W(u64{kFree} << kStateShift)) & ((tag & kPins) == W(0));
-  const typename M::Bool clean = (state == W(u64{kValid} << kStateShift)) & ((tag & must_be_zero) == W(0));
+  if (!m.writes())
+    return ((state == free_state) | (state == valid_state)) & ((tag & must_be_zero & kPins) == W(0));
+  const typename M::Bool free = (state == free_state) & ((tag & kPins) == W(0));
+  const typename M::Bool clean = (state == valid_state) & ((tag & must_be_zero) == W(0));
   return free | clean;
 }
 // VALID, dirty, nobody has it pinned: it may be written back.
@@ -67,7 +76,7 @@ constexpr void decide(M& m, Lane<M>& l) {
       },
       [&] {
         M::when(
-            W(l.stale) != W(0),
+            m.writes() ? W(l.stale) != W(0) : typename M::Bool(false),
             [&] {
               l.operation = W(kOpWriteBack);
               l.at = W(At::lease);
@@ -88,37 +97,28 @@ constexpr void probe(M& m, Lane<M>& l) {
   const W f = way<M>(m, l, W(l.k));
   const W t = m.load(Field::tag, f, Order::relaxed, Scope::device);
   l.frame = f;
-  const W page = W(l.page);
+  const typename M::Bool there = holds_any<M>(t, W(l.page));
   M::when(
-      holds<M>(t, page, kValid),
+      there,
       [&] {
         l.k = W(0);
         l.spare = W(0);
         l.stale = W(0);
-        l.at = W(At::pin);
+        l.operation = W(0);
+        const typename M::Bool valid = (t & kState) == W(u64{kValid} << kStateShift);
         if constexpr (M::kPlants) {
-          if (M::faulty(Fault::bypass_valid) && l.may_bypass != 0 && m.choose()) {
+          if (valid && M::faulty(Fault::bypass_valid) && l.may_bypass != 0 && m.choose()) {
             l.operation = W(kOpBypass);
             l.at = W(At::lease);
+            return;
           }
         }
+        l.at = M::select(valid, W(At::pin), W(At::read_hint));
       },
       [&] {
-        const typename M::Bool claimed = holds<M>(t, page, kClaim), filling = holds<M>(t, page, kFill);
-        M::when(
-            claimed | filling,
-            [&] {
-              l.k = W(0);
-              l.spare = W(0);
-              l.stale = W(0);
-              l.operation = W(0);
-              l.at = W(At::read_hint);
-            },
-            [&] {
-              M::when(claimable<M>(t), [&] { l.spare = f + 1; }, [] {});
-              M::when(cleanable<M>(t), [&] { l.stale = f + 1; }, [] {});
-              M::when(W(l.k) + 1 == W(m.probes()), [&] { decide<M>(m, l); }, [&] { l.k = W(l.k) + 1; });
-            });
+        M::when(claimable(m, t), [&] { l.spare = f + 1; }, [] {});
+        if (m.writes()) M::when(cleanable<M>(t), [&] { l.stale = f + 1; }, [] {});
+        M::when(W(l.k) + 1 == W(m.probes()), [&] { decide<M>(m, l); }, [&] { l.k = W(l.k) + 1; });
       });
 }
 

@@ -140,20 +140,13 @@ inline constexpr u32 kBypassBytesMax = 16;
 // Device memory, written by the device only (by the host while no kernel runs). Buckets follow it.
 struct DirectoryHeader {
   u64 lease[kMailboxesMax / 64];  // a set bit: leased. Mailboxes beyond the pool are leased for ever.
-  u64 counter[16];                // see Counter
+  u64 reserved[16];
   u64 control[kMailboxesMax];
 };
-static_assert(offsetof(DirectoryHeader, counter) == 128 && offsetof(DirectoryHeader, control) == 256);
+static_assert(offsetof(DirectoryHeader, control) == 256);
 static_assert(sizeof(DirectoryHeader) == 8448 && sizeof(DirectoryHeader) % sizeof(Bucket) == 0);
 inline constexpr u32 kControlWord = offsetof(DirectoryHeader, control) / 8;
-inline constexpr u32 kCounterWord = offsetof(DirectoryHeader, counter) / 8;
 inline constexpr u32 kTagWord = sizeof(DirectoryHeader) / 8;
-
-// g++ 12 takes scoped enumerators for shadowing.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow"
-enum class Counter : u32 { hits, misses, waits, claims, write_backs, bypasses, finishes, failures, parked };
-#pragma GCC diagnostic pop
 
 // Pinned host memory, written by the device. The host sweeps `ask`, which is packed for that.
 struct Requests {

@@ -44,7 +44,7 @@ constexpr void lease_take(M& m, Lane<M>& l) {
   l.word = W(0);
   M::when((old & bit) == W(0),
           [&] {
-            l.mailbox = (at << 6) + m.bit_index(bit);
+            l.mailbox = at * 64 + m.bit_index(bit);
             l.at = W(At::ticket);
           },
           [&] { l.at = W(At::lease); });
@@ -58,8 +58,9 @@ constexpr void ticket(M& m, Lane<M>& l) {
   l.control = ((old >> kSequenceShift) + 1) << kSequenceShift;
   const W claim = W(M::faulty(Fault::no_lock) ? At::probe_again : At::lock);
   l.spare = W(0);
-  l.at = M::select(W(l.operation) == W(kOpFill), claim,
-                   M::select(W(l.operation) == W(kOpWriteBack), W(At::clean_load), W(At::post_what)));
+  W other = W(At::post_what);
+  if (m.writes()) other = M::select(W(l.operation) == W(kOpWriteBack), W(At::clean_load), W(At::post_what));
+  l.at = M::select(W(l.operation) == W(kOpFill), claim, other);
 }
 
 // ---- Claim a way. The lock of the page's primary bucket makes claims of one page follow each other, and is
@@ -78,12 +79,13 @@ constexpr void probe_again(M& m, Lane<M>& l) {
   const W f = way<M>(m, l, (W(l.k) + W(l.turn)) & (m.probes() - 1));
   const W t = m.load(Field::tag, f, Order::relaxed, Scope::device);
   const W unlock = W(M::faulty(Fault::no_lock) ? At::free_lease : At::unlock);
+  if (M::faulty(Fault::no_lock)) l.next = W(At::turn);
   const W free = W(u64{kFree} << kStateShift);
-  const typename M::Bool there = ((t & kPage) == (W(l.page) << kPageShift)) & ((t & kState) != free);
+  const typename M::Bool there = holds_any<M>(t, W(l.page));
   const auto seen_all = [&] {
     l.k = W(0);
-    l.at = M::select(W(l.spare) != W(0), W(At::claim_way), unlock);
     if (M::faulty(Fault::unlock_before_claim)) l.at = W(At::unlock);
+    else M::when(W(l.spare) != W(0), [&] { l.at = W(At::claim_way); }, [&] { l.at = unlock; });
   };
   M::when(
       there & !M::faulty(Fault::no_second_probe),
@@ -97,7 +99,7 @@ constexpr void probe_again(M& m, Lane<M>& l) {
         const typename M::Bool none = W(l.spare) == W(0);
         const typename M::Bool had_page = (W(l.word) & kState) != free;
         M::when(
-            claimable<M>(t),
+            claimable(m, t),
             [&] {
               M::when(
                   none | (had_page & (((t & kState) == free) | m.cold(f))),
@@ -110,7 +112,6 @@ constexpr void probe_again(M& m, Lane<M>& l) {
             [] {});
         M::when(W(l.k) + 1 == W(m.probes()), seen_all, [&] { l.k = W(l.k) + 1; });
       });
-  if (M::faulty(Fault::no_lock)) l.next = W(At::turn);
 }
 
 template <class M>
@@ -198,7 +199,8 @@ template <class M>
 constexpr void write_request(M& m, Lane<M>& l) {
   using W = typename M::Word;
   m.store(Field::request, W(l.frame), W(l.mailbox), Order::relaxed, Scope::device);
-  l.at = M::select(W(l.operation) == W(kOpFill), W(At::begin_fill), W(At::post_what));
+  if (m.writes()) l.at = M::select(W(l.operation) == W(kOpFill), W(At::begin_fill), W(At::post_what));
+  else l.at = W(At::begin_fill);
 }
 
 template <class M>
@@ -211,8 +213,9 @@ constexpr void begin_fill(M& m, Lane<M>& l) {
 template <class M>
 constexpr void post_what(M& m, Lane<M>& l) {
   using W = typename M::Word;
-  const W written = (W(l.word) & kPage) >> kPageShift;
-  const W page = M::select(W(l.operation) == W(kOpWriteBack), written, W(l.page));
+  W page = W(l.page);
+  if (m.writes())
+    page = M::select(W(l.operation) == W(kOpWriteBack), (W(l.word) & kPage) >> kPageShift, page);
   const W what = page | W(l.operation) << kRequestOperationShift | W(u64{1} << kRequestPagesShift);
   m.store(Field::what, W(l.mailbox), what, Order::relaxed, Scope::system);
   l.word = W(0);
@@ -222,7 +225,7 @@ constexpr void post_what(M& m, Lane<M>& l) {
 template <class M>
 constexpr void post_where(M& m, Lane<M>& l) {
   using W = typename M::Word;
-  const W where = M::select(W(l.operation) == W(kOpBypass), W(l.where), W(l.frame));
+  const W where = M::select(W(l.operation) == W(kOpBypass), m.where(l), W(l.frame));
   m.store(Field::where, W(l.mailbox), where, Order::relaxed, Scope::system);
   l.at = W(At::post_control);
 }
@@ -243,13 +246,18 @@ constexpr void post_ask(M& m, Lane<M>& l) {
   const Order order = M::faulty(Fault::ask_relaxed) ? Order::relaxed : Order::release;
   m.store(Field::ask, W(l.mailbox), W(l.control) >> kSequenceShift, order, Scope::system);
   const W operation = W(l.operation);
-  const W after = M::select(W(l.begin) == W(At::flush_probe), W(At::done), W(At::turn));
   const W fill = W(M::faulty(Fault::no_claim_pin) ? At::turn : At::wait);
-  l.at = M::select(operation == W(kOpFill), fill,
-                   M::select(operation == W(kOpBypass), W(At::bypass_wait), after));
   l.operation = W(0);
   l.spare = W(0);
-  M::when(operation == W(kOpBypass), [] {}, [&] { l.control = W(0); });
+  if (m.writes()) {
+    const W after = M::select(W(l.begin) == W(At::flush_probe), W(At::done), W(At::turn));
+    M::when(operation == W(kOpBypass), [] {}, [&] { l.control = W(0); });
+    l.at = M::select(operation == W(kOpFill), fill,
+                     M::select(operation == W(kOpBypass), W(At::bypass_wait), after));
+  } else {
+    // A fill's control word is read again by whoever finishes it.
+    l.at = M::select(operation == W(kOpFill), fill, W(At::bypass_wait));
+  }
 }
 
 }  // namespace steps

@@ -47,10 +47,16 @@ class Native {
   using Bool = bool;
   using Cell = u64;
   using Small = u32;
+  using Place = u32;
   static constexpr bool kPlants = false;
   static constexpr bool faulty(Fault) { return false; }
 
   explicit Native(const Words& words) : w_(words) {}
+
+  static constexpr bool writes() { return true; }
+  static constexpr bool stages() { return true; }
+  static constexpr u32 bypass_words() { return 2; }
+  static u64 where(const Lane<Native>& l) { return l.where; }
 
   u64 turns_max = ~u64{0};
   u32 timed_out = 1;  // the status of a lane that leaves

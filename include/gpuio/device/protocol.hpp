@@ -5,7 +5,13 @@
 // A memory policy M gives:
 //  - M::Word, M::Bool: u64 and bool, or traced ones. Words take + - * & | ^ ~ << >> == != <, Bools & | !.
 //    M::select(Bool, Word, Word); M::when(Bool, then, otherwise); m.bit_index(a Word with one bit set).
-//  - M::Cell, M::Small: mutable words of a lane; Small holds at most 32 bits.
+//  - M::Cell, M::Small: mutable words of a lane; Small holds at most 32 bits. M::Place: a Small that says
+//    where the lane is. A step assigns it last, so that a policy may go on with the next step right there.
+//  - m.writes(): may lanes write pages? If none does, no page is ever dirty, and the steps leave out what
+//  only
+//    dirty pages need. m.stages(): may the host answer with bytes in the mailbox's staging slot?
+//    m.bypass_words(): 1 where no more than 8 bytes are asked for at once, else 2. m.where(lane): lane.where,
+//    or the same made anew, where registers are dearer.
 //  - The only visible operations: m.load(Field, index, Order, Scope), m.store, add, bit_or, bit_and (...
 //  value
 //    after the index) and cas (expected, desired). All but store answer the word before.
@@ -142,10 +148,10 @@ template <class M>
 struct Lane {
   using Small = typename M::Small;
   using Cell = typename M::Cell;
-  Small at{};          // At
-  Small may_bypass{};  // 1: a read that, when no way is to be had, takes up to 16 bytes from the answer
-  Small begin{};       // At::probe, or At::flush_probe
-  Small k{};           // way being looked at
+  typename M::Place at{};  // At
+  Small may_bypass{};      // 1: a read that, when no way is to be had, takes up to 16 bytes from the answer
+  Small begin{};           // At::probe, or At::flush_probe
+  Small k{};               // way being looked at
   Small frame{};
   Small spare{};  // frame + 1 of a way that may be claimed
   Small stale{};  // frame + 1 of a way to be written back

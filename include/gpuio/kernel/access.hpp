@@ -1,9 +1,12 @@
 // What an on-demand load does on a device: the page directory's steps (device/lane.hpp), traced into the
 // kernel.
 //
-//   DirectoryAccess access{{.page_shift = 16}};
-//   Lowered l = lower_access(kernel, access);       // waits: no on-demand operation is left
-//   l.program runs with the parameters of l.hidden appended to the kernel's own, in their order
+//   DirectoryAccess access({.page_shift = 16});
+//   Program p = lower_access(kernel, access);       // waits: no on-demand operation is left
+//   p runs with the parameters of access.hidden() appended to the kernel's own, in their order
+//
+// The hit is written where the load is: eight tags, pin, load, unpin. What a miss does is one loop behind it
+// with each step of the protocol in it once; a lane's place decides which of them it takes in a turn.
 //
 // The same object is what the suspend pass takes: load() says whether the element was there, request() writes
 // what the lane needs into its record.
@@ -16,6 +19,7 @@
 #pragma once
 
 #include <gpuio/kernel/traced.hpp>
+#include <gpuio/kernel/ways.hpp>
 
 #include <utility>
 #include <vector>
@@ -26,6 +30,7 @@ struct AccessOptions {
   u32 page_shift = 16;   // log2 of the bytes of a page; >= 4
   u32 out_of_range = 1;  // status of an index past the end
   u32 timed_out = 2;     // status of a lane whose budget is spent, where it does not suspend
+  bool staged = false;   // the host may leave pages in staging slots for the lanes to copy
 };
 
 // Parameters appended by the lowering. `frames_as` is the frames once more, by element type; `first_page` a
@@ -53,11 +58,13 @@ class DirectoryAccess {
     o.asks = b.param(ParamKind::inout, Type::u32);
     o.requests = b.param(ParamKind::inout, Type::u64);
     o.answers = b.param(ParamKind::inout, Type::u64);
-    o.frames = b.param(ParamKind::inout, Type::u64);
-    o.staging = b.param(ParamKind::in, Type::u64);
-    o.buckets = b.param(ParamKind::scalar, Type::u64);
-    o.mailboxes = b.param(ParamKind::scalar, Type::u64);
-    o.budget = b.param(ParamKind::scalar, Type::u64);
+    if (options_.staged) {
+      o.frames = b.param(ParamKind::inout, Type::u64);
+      o.staging = b.param(ParamKind::in, Type::u64);
+    }
+    o.buckets = b.param(ParamKind::scalar, Type::u32);
+    o.mailboxes = b.param(ParamKind::scalar, Type::u32);
+    o.budget = b.param(ParamKind::scalar, Type::u32);
     for (u32 p = 0; p < own; ++p) {
       const Param param = b.program().params[p];
       if (param.kind != ParamKind::on_demand) continue;
@@ -67,13 +74,13 @@ class DirectoryAccess {
         hidden_.frames_as.push_back({param.type, b.param(ParamKind::inout, param.type)});
       }
     }
-    device::Lane<traced::Directory>& l = lane_;
-    for (traced::Cell* c :
-         {&l.at,      &l.may_bypass, &l.begin,   &l.k,    &l.frame,  &l.spare,   &l.stale,     &l.held,
-          &l.mailbox, &l.operation,  &l.next,    &l.turn, &l.status, &l.primary, &l.secondary, &l.page,
-          &l.where,   &l.word,       &l.control, &l.low,  &l.high,   &rounds_,   &aborted_}) {
-      c->bind(b);
-    }
+    // may_bypass, begin, stale and high stay unbound: here they never vary, or nobody asks.
+    Lane& l = lane_;
+    for (traced::Cell* c : {&l.at.cell, &l.k, &l.frame, &l.spare, &l.held, &l.mailbox, &l.operation, &l.next,
+                            &l.turn, &l.status, &l.primary, &l.secondary, &rounds_})
+      c->bind(b, Type::u32);
+    for (traced::Cell* c : {&l.page, &l.word, &l.control}) c->bind(b, Type::u64);
+    l.low.share(l.word);  // bytes come when the lane needs no word any more
   }
 
   // The element, if it is to be had within the budget.
@@ -82,29 +89,27 @@ class DirectoryAccess {
     using traced::Word;
     const Type type = b.object_type(object);
     const u32 value = b.var(type), status = b.var(Type::u32), ok = b.var(Type::boolean);
-    const Element e = element(b, object, index);
+    const ways::Location at = locate(b, object, index);
     b.var_store(value, b.constant(type, 0));
     b.var_store(status, b.constant(Type::u32, options_.out_of_range));
     b.var_store(ok, b.constant(Type::boolean, 1));
-    b.if_(b.compare(Op::lt, e.index, b.length(object)));
+    b.if_(at.inside);
     b.var_store(status, b.constant(Type::u32, 0));
-    traced::Directory m(b, hidden_.objects, options_.page_shift, rounds_, aborted_);
-    device::Lane<traced::Directory>& l = lane_;
+    Lane& l = lane_;
+    traced::Directory m(b, hidden_.objects, options_.page_shift, l, rounds_, Word(b, at.element),
+                        size_of(type));
+    l.turn = Word(b, b.builtin(Builtin::local_index)) + Word(b, b.builtin(Builtin::group_x)) * Word(7);
     rounds_ = Word(0);
-    l.turn = Word(b, b.cast(Type::u64, b.builtin(Builtin::local_index))) +
-             Word(b, b.cast(Type::u64, b.builtin(Builtin::group_x))) * Word(7);
-    const u64 size = u64{size_of(type)} << 32;
-    device::begin_access(m, l, Word(b, e.page), Word(1), Word(b, e.byte) | Word(size));
-    run(b, m);
+    device::begin_access(m, l, Word(b, at.page), Word(1), Word(0));
+    look(b, at.page);
+    wait(b, m);
     traced::Directory::when(
         Word(l.at) == Word(At::pinned),
         [&] {
-          const u32 frames = find(hidden_.frames_as, type);
-          const u32 shift = options_.page_shift - log2_of(size_of(type));
-          const Word at = (Word(l.frame) << Word(shift)) + (Word(b, e.byte) >> Word(log2_of(size_of(type))));
-          b.var_store(value, b.load(frames, at.in(b)));
+          const u32 from = ways::in_frame(b, type, Word(l.frame).low(b), at.element, options_.page_shift);
+          b.var_store(value, b.load(find(hidden_.frames_as, type), from));
           device::release(m, l, false);
-          device::steps::run<At::unpin>(m, l);
+          m.trace(At::unpin);
         },
         [&] {
           traced::Directory::when(
@@ -119,11 +124,11 @@ class DirectoryAccess {
   // What a lane needs, into its record of the slab. Slab: what the suspend pass hands out.
   template <class Slab>
   constexpr void request(Builder& b, Slab& slab, u32 object, u32 index) {
-    const Element e = element(b, object, index);
-    slab.write_wide(offsetof(device::LaneRecord, page) / 4, e.page);
-    slab.write(offsetof(device::LaneRecord, byte) / 4, b.cast(Type::u32, e.byte));
-    slab.write(offsetof(device::LaneRecord, bytes) / 4,
-               b.constant(Type::u32, size_of(b.object_type(object))));
+    const ways::Location at = locate(b, object, index);
+    const u32 size = b.constant(Type::u32, size_of(b.object_type(object)));
+    slab.write_wide(offsetof(device::LaneRecord, page) / 4, at.page);
+    slab.write(offsetof(device::LaneRecord, byte) / 4, b.binary(Op::mul, at.element, size));
+    slab.write(offsetof(device::LaneRecord, bytes) / 4, size);
   }
 
   constexpr void prefetch(Builder&, u32, u32) {}
@@ -131,10 +136,8 @@ class DirectoryAccess {
   constexpr const AccessOptions& options() const { return options_; }
 
  private:
-  struct Element {
-    u32 index, page, byte;  // u64; the byte in the page
-  };
-  static constexpr u32 log2_of(u32 n) { return n <= 1 ? 0 : 1 + log2_of(n / 2); }
+  using Lane = device::Lane<traced::Directory>;
+
   template <class Key>
   static constexpr u32 find(const std::vector<std::pair<Key, u32>>& list, Key key) {
     for (const auto& [k, v] : list) {
@@ -143,44 +146,75 @@ class DirectoryAccess {
     return kNone;
   }
 
-  constexpr Element element(Builder& b, u32 object, u32 index) {
-    const u32 wide = b.type(index) == Type::u64 ? index : b.cast(Type::u64, index);
-    const auto number = [&](Type t, u64 n) { return b.constant(t, n); };
-    const u32 size_shift = log2_of(size_of(b.object_type(object)));
-    const u32 byte = b.binary(Op::shl, wide, number(Type::u32, size_shift));
-    const u32 first = b.argument(find(hidden_.first_page, object));
-    const u32 page =
-        b.binary(Op::add, first, b.binary(Op::shr, byte, number(Type::u32, options_.page_shift)));
-    const u64 mask = (u64{1} << options_.page_shift) - 1;
-    return {wide, page, b.binary(Op::bit_and, byte, number(Type::u64, mask))};
+  constexpr ways::Location locate(Builder& b, u32 object, u32 index) {
+    const u32 first_page = b.argument(find(hidden_.first_page, object));
+    return ways::locate(b, object, index, first_page, options_.page_shift);
   }
 
-  // The hit inline; then, for whoever missed, all of the machine.
-  constexpr void run(Builder& b, traced::Directory& m) {
+  // Straight to the pin if a way holds the page, whatever else its tag says.
+  constexpr void look(Builder& b, u32 page) {
     using device::At;
     using traced::Word;
-    device::Lane<traced::Directory>& l = lane_;
-    b.loop();
+    const u32 wanted = ways::valid_tag(b, page), mask = b.constant(Type::u64, device::kPage | device::kState);
+    const auto tags = [&](u32 first) {
+      std::array<u32, device::kWays> tag{};
+      for (u32 w = 0; w < device::kWays; ++w) {
+        const u32 at = b.binary(Op::add, first, b.constant(Type::u32, w));
+        const u32 word = b.atomic_load(hidden_.objects.directory, at, Order::relaxed, Scope::device);
+        tag[w] = b.binary(Op::bit_and, word, mask);
+      }
+      return tag;
+    };
+    Lane& l = lane_;
+    const auto none = [&] { return Word(l.frame) == Word(ways::kNoFrame); };
+    l.frame = Word(b, ways::find(b, Word(l.primary).low(b), wanted, tags));
     traced::Directory::when(
-        Word(l.at) == Word(At::probe), [&] { device::steps::run<At::probe>(m, l); },
-        [&] {
-          traced::Directory::when(
-              Word(l.at) == Word(At::pin), [&] { device::steps::run<At::pin>(m, l); }, [&] { b.break_(); });
-        });
-    b.end_loop();
-    b.if_((Word(l.at) < Word(At::pinned)).id);
+        none(), [&] { l.frame = Word(b, ways::find(b, Word(l.secondary).low(b), wanted, tags)); }, [] {});
+    l.at = traced::Directory::select(none(), Word(At::probe), Word(At::pin));
+  }
+
+  // The steps of the protocol, until the lane has an outcome. In an order in which most of them follow each
+  // other, so that a turn of the loop is a round of the protocol.
+  constexpr void wait(Builder& b, traced::Directory& m) {
+    using device::At;
+    using traced::Word;
+    Lane& l = lane_;
+    const auto step = [&](u32 at) {
+      b.if_((Word(l.at) == Word(at)).id);
+      m.trace(at);
+      b.end_if();
+    };
+    // A step that looks at one way a time.
+    const auto steps = [&](u32 at) {
+      b.loop();
+      traced::Directory::when(Word(l.at) == Word(at), [&] { m.trace(at); }, [&] { b.break_(); });
+      b.end_loop();
+    };
     b.loop();
-    traced::Directory::when(Word(l.at) < Word(At::pinned), [&] { device::step(m, l); }, [&] { b.break_(); });
-    b.end_loop();
+    step(At::pin);
+    traced::Directory::when(Word(At::pinned - 1) < Word(l.at), [&] { b.break_(); }, [] {});
+    b.if_((Word(l.at) < Word(At::wait)).id);
+    steps(At::probe);
+    step(At::lease);
+    step(At::lock);
+    steps(At::probe_again);
+    step(At::unlock);
+    step(At::post_what);
     b.end_if();
+    for (const u32 at : {At::wait, At::read_status, At::read_hint, At::read_control, At::publish_status})
+      step(at);
+    if (m.stages()) step(At::copy);
+    for (const u32 at : {At::publish, At::bypass_wait, At::free_control, At::free_lease, At::turn, At::drop})
+      step(at);
+    b.end_loop();
   }
 
   // Failed: the request's status. Left: the abort word's; or the budget is spent, and the lane may suspend.
   constexpr void fail(Builder& b, u32 status, u32 ok) {
     using traced::Word;
-    device::Lane<traced::Directory>& l = lane_;
+    Lane& l = lane_;
     traced::Directory::when(
-        Word(l.status) != Word(0), [&] { b.var_store(status, b.cast(Type::u32, Word(l.status).in(b))); },
+        Word(l.status) != Word(0), [&] { b.var_store(status, Word(l.status).low(b)); },
         [&] {
           b.var_store(status, b.constant(Type::u32, options_.timed_out));
           b.var_store(ok, b.constant(Type::boolean, 0));
@@ -200,8 +234,8 @@ class DirectoryAccess {
 
   AccessOptions options_;
   HiddenParameters hidden_{};
-  device::Lane<traced::Directory> lane_{};
-  traced::Cell rounds_{}, aborted_{};
+  Lane lane_{};
+  traced::Cell rounds_{};
 };
 
 // Without suspending: every on-demand load becomes the code of `access`, which waits within its budget. The

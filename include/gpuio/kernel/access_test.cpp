@@ -22,7 +22,7 @@ namespace dev = gpuio::device;
 constexpr u32 kPageShift = 6;
 constexpr u32 kPageBytes = 1u << kPageShift;
 constexpr u64 kFirstPage = 1000;
-constexpr u64 kForEver = ~u64{0};
+constexpr u32 kForEver = ~u32{0};
 
 struct World {
   World(u32 frame_count, u32 mailboxes, std::size_t bytes, u64 seed) : random(seed), array(bytes) {
@@ -84,7 +84,7 @@ struct World {
   std::unique_ptr<dev::Answers> answers = std::make_unique<dev::Answers>();
   std::vector<dev::Slot> slots;
   dev::Words words;
-  u64 failing_page = kForEver;
+  u64 failing_page = ~u64{0};
   u64 requests_served = 0;
 };
 
@@ -107,7 +107,7 @@ struct Ran {
 // out[i] = array[index[i]], status[i] beside it; `lanes` a group, groups enough.
 template <class T>
 Ran gather(World& w, std::vector<u32>& index, std::vector<T>& out, std::vector<u32>& status, Type type,
-           u64 budget) {
+           u32 budget) {
   constexpr u32 kLanes = 16;
   Program p{.name = "gather", .block = {kLanes, 1, 1}};
   Builder b(p);
@@ -118,7 +118,7 @@ Ran gather(World& w, std::vector<u32>& index, std::vector<T>& out, std::vector<u
   const u32 got = b.ondemand_load(array, b.load(at, lane));
   b.store(result, lane, got);
   b.store(said, lane, b.ondemand_status(got));
-  DirectoryAccess access(AccessOptions{.page_shift = kPageShift});
+  DirectoryAccess access(AccessOptions{.page_shift = kPageShift, .staged = true});
   const Program lowered = lower_access(p.view(), access);
   EXPECT_TRUE(verify(lowered.view()).ok());
 

@@ -14,6 +14,7 @@
 
 #include <gpuio/device/layout.hpp>
 #include <gpuio/kernel/suspend.hpp>
+#include <gpuio/kernel/ways.hpp>
 
 #include <bit>
 #include <vector>
@@ -51,89 +52,58 @@ class Lookup {
 
   constexpr SuspendTry load(Builder& b, u32 object, u32 index) {
     const Array& array = find(object);
-    const Place place = locate(b, array, index);
-    const u32 frame = b.var(Type::u32), found = b.var(Type::boolean), value = b.var(b.object_type(object));
-    b.var_store(found, b.constant(Type::boolean, 0));
-    b.var_store(value, b.constant(b.object_type(object), 0));
-    const u32 wanted = b.binary(Op::bit_or, b.binary(Op::shl, place.page, number(b, device::kPageShift)),
-                                wide(b, u64{device::kValid} << device::kStateShift));
-    const u32 buckets = wide(b, shape_.buckets);
-    const u32 one = device::hash_bucket(Word{&b, place.page}, device::kHashPrimary, Word{&b, buckets}).id;
-    const u32 other = device::hash_bucket(Word{&b, place.page}, device::kHashSecondary, Word{&b, buckets}).id;
-    const u32 next = b.binary(Op::add, one, wide(b, 1));
-    const u32 beside = b.select(b.compare(Op::eq, next, buckets), wide(b, 0), next);
-    const u32 two = b.select(b.compare(Op::eq, one, other), beside, other);
-    look(b, one, wanted, found, frame);
-    b.if_(b.unary(Op::bit_not, b.var_load(found)));
-    look(b, two, wanted, found, frame);
+    const Type type = b.object_type(object);
+    const ways::Location place = locate(b, array, index);
+    const u32 frame = b.var(Type::u32), value = b.var(type);
+    const auto number = [&](u64 n) { return b.constant(Type::u32, n); };
+    const auto held = [&] { return b.compare(Op::ne, b.var_load(frame), number(ways::kNoFrame)); };
+    const traced::Word page{b, place.page}, buckets{b, number(shape_.buckets)};
+    // A launch has no pins and dirties nothing, so a tag is exactly this or another page's.
+    const u32 wanted = ways::valid_tag(b, place.page);
+    const auto tags = [&](u32 first) {
+      const u32 low = b.load(directory_, first, 2);
+      const u32 high = b.load(directory_, b.binary(Op::add, first, number(2)), 2);
+      return std::array{b.extract(low, 0), b.extract(low, 1), b.extract(high, 0), b.extract(high, 1)};
+    };
+    b.var_store(value, b.constant(type, 0));
+    const u32 primary = traced::bucket(page, device::kHashPrimary, buckets).id;
+    b.var_store(frame, ways::find(b, primary, wanted, tags));
+    b.if_(b.unary(Op::bit_not, held()));
+    const u32 secondary = traced::bucket(page, device::kHashSecondary, buckets).id;
+    b.var_store(frame, ways::find(b, ways::other_bucket(b, primary, secondary, buckets.id), wanted, tags));
     b.end_if();
-    b.if_(b.var_load(found));
-    const u32 elements = shape_page_elements(b, object);
-    const u32 at = b.binary(
-        Op::add, b.binary(Op::mul, b.cast(Type::u64, b.var_load(frame)), wide(b, elements)), place.element);
+    const u32 ok = held();
+    b.if_(ok);
+    const u32 at = ways::in_frame(b, type, b.var_load(frame), place.element, page_shift());
     b.var_store(value, b.load(array.frames, at));
     b.end_if();
-    return {.ok = b.var_load(found), .value = b.var_load(value)};
+    return {.ok = ok, .value = b.var_load(value)};
   }
 
   constexpr void request(Builder& b, Slab& slab, u32 object, u32 index) {
-    const Place place = locate(b, find(object), index);
-    const u32 size = size_of(b.object_type(object));
+    const ways::Location place = locate(b, find(object), index);
+    const u32 size = b.constant(Type::u32, size_of(b.object_type(object)));
     slab.write_wide(kRecordPage, place.page);
-    slab.write(kRecordByte, b.binary(Op::mul, b.cast(Type::u32, place.element), number(b, size)));
-    slab.write(kRecordBytes, number(b, size));
+    slab.write(kRecordByte, b.binary(Op::mul, place.element, size));
+    slab.write(kRecordBytes, size);
   }
 
   // The host reads ahead by itself.
   constexpr void prefetch(Builder&, u32, u32) {}
 
  private:
-  // Lets hash_bucket, which host and device share, write code.
-  struct Word {
-    Builder* b;
-    u32 id;
-    constexpr Word operator*(u64 n) const { return {b, b->binary(Op::mul, id, b->constant(Type::u64, n))}; }
-    constexpr Word operator*(Word w) const { return {b, b->binary(Op::mul, id, w.id)}; }
-    constexpr Word operator>>(u32 n) const { return {b, b->binary(Op::shr, id, b->constant(Type::u32, n))}; }
-  };
-  struct Place {
-    u32 page, element;  // u64: the page, none if past the array's end; the element in the page
-  };
-
-  static constexpr u32 wide(Builder& b, u64 n) { return b.constant(Type::u64, n); }
-  static constexpr u32 number(Builder& b, u64 n) { return b.constant(Type::u32, n); }
-  constexpr u32 shape_page_elements(Builder& b, u32 object) const {
-    return u32(shape_.page_bytes / size_of(b.object_type(object)));
-  }
+  constexpr u32 page_shift() const { return u32(std::countr_zero(shape_.page_bytes)); }
   constexpr const Array& find(u32 object) const {
     for (const Array& a : arrays_)
       if (a.object == object) return a;
     return arrays_[0];
   }
 
-  constexpr Place locate(Builder& b, const Array& array, u32 index) {
-    const u32 elements = shape_page_elements(b, array.object);
-    const u32 i = b.type(index) == Type::u64 ? index : b.cast(Type::u64, index);
-    const u32 inside = b.compare(Op::lt, i, b.length(array.object));
-    const u32 page = b.binary(Op::add, b.argument(array.first),
-                              b.binary(Op::shr, i, number(b, u32(std::countr_zero(elements)))));
-    return {b.select(inside, page, wide(b, device::kNoPage)),
-            b.binary(Op::bit_and, i, wide(b, elements - 1))};
-  }
-
-  // Sets found and frame if a way of the bucket holds the wanted page, whatever its pins and dirty bit.
-  constexpr void look(Builder& b, u32 bucket, u32 wanted, u32 found, u32 frame) {
-    const u32 first = b.binary(Op::mul, bucket, wide(b, device::kWays));
-    const u32 word = b.binary(Op::add, first, wide(b, device::kTagWord));
-    for (u32 w = 0; w < device::kWays; ++w) {
-      const u32 tag = b.load(directory_, b.binary(Op::add, word, wide(b, w)));
-      const u32 same =
-          b.compare(Op::eq, b.binary(Op::bit_and, tag, wide(b, device::kPage | device::kState)), wanted);
-      b.if_(same);
-      b.var_store(found, b.constant(Type::boolean, 1));
-      b.var_store(frame, b.cast(Type::u32, b.binary(Op::add, first, wide(b, w))));
-      b.end_if();
-    }
+  // Past the array's end: in no page.
+  constexpr ways::Location locate(Builder& b, const Array& array, u32 index) const {
+    ways::Location l = ways::locate(b, array.object, index, b.argument(array.first), page_shift());
+    l.page = b.select(l.inside, l.page, b.constant(Type::u64, device::kNoPage));
+    return l;
   }
 
   DirectoryShape shape_;

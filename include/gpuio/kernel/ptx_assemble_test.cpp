@@ -2,7 +2,9 @@
 // proves the text well formed and typed; what it computes is for devices to show.
 #include <gtest/gtest.h>
 #include <unistd.h>
+#include <gpuio/kernel/access.hpp>
 #include <gpuio/kernel/builder.hpp>
+#include <gpuio/kernel/lookup.hpp>
 #include <gpuio/kernel/ptx.hpp>
 #include <gpuio/kernel/random_program.hpp>
 
@@ -103,6 +105,15 @@ class PtxAssembly : public testing::Test {
         if (target.starts_with("sm_")) outputs_.push_back(target + ": " + r.output);
       }
       std::remove((at + ".ptx").c_str());
+    }
+  }
+
+  void expect_no_spills() const {
+    ASSERT_GE(outputs_.size(), 3u);
+    const std::regex spills("[1-9][0-9]* bytes (stack frame|spill)");
+    for (const std::string& output : outputs_) {
+      EXPECT_NE(output.find("0 bytes stack frame, 0 bytes spill stores"), std::string::npos) << output;
+      EXPECT_FALSE(std::regex_search(output, spills)) << output;
     }
   }
 
@@ -327,12 +338,52 @@ TEST_F(PtxAssembly, NothingSpills) {
     assemble_both(k);
   }
   assemble();
-  ASSERT_GE(outputs_.size(), 3u);
-  const std::regex spills("[1-9][0-9]* bytes (stack frame|spill)");
-  for (const std::string& output : outputs_) {
-    EXPECT_NE(output.find("0 bytes stack frame, 0 bytes spill stores"), std::string::npos) << output;
-    EXPECT_FALSE(std::regex_search(output, spills)) << output;
+  expect_no_spills();
+}
+
+// sums[i] = the sum of the 33 words of row rows[i], `loads` of them in each turn of the inner loop.
+Program on_demand_sum(u32 loads) {
+  Program p{.name = "on_demand", .block = {64, 1, 1}};
+  Builder b(p);
+  const auto number = [&](u64 n) { return b.constant(Type::u64, n); };
+  const u32 table = b.param(ParamKind::on_demand, Type::u64), rows = b.param(ParamKind::in, Type::u64);
+  const u32 sums = b.param(ParamKind::out, Type::u64), n = b.param(ParamKind::scalar, Type::u64);
+  const u32 first = b.cast(Type::u64, b.builtin(Builtin::local_x)), sum = b.var(Type::u64);
+  const u32 i = b.for_(first, b.argument(n), number(64));
+  const u32 base = b.binary(Op::mul, b.load(rows, i), number(33));
+  b.var_store(sum, number(0));
+  const u32 word = b.for_(number(0), number(33), number(loads));
+  for (u32 l = 0; l < loads; ++l) {
+    const u32 at = b.binary(Op::add, base, b.binary(Op::add, word, number(l)));
+    const u32 mixed = b.binary(Op::bit_xor, b.ondemand_load(table, at), at);
+    b.var_store(sum, b.binary(Op::add, b.var_load(sum), mixed));
   }
+  b.end_for();
+  b.store(sums, i, b.var_load(sum));
+  b.end_for();
+  return p;
+}
+
+TEST_F(PtxAssembly, NoOnDemandLoadSpills) {
+  std::vector<std::string> names;
+  names.reserve(8);
+  for (const u32 loads : {1u, 3u}) {
+    const Program kernel = on_demand_sum(loads);
+    DirectoryAccess access({.page_shift = 16});
+    Program waits = lower_access(kernel.view(), access);
+    waits.name = names.emplace_back("wait_" + std::to_string(loads));
+    add(waits.view(), 70);
+    std::printf("%u loads that wait: %zu instructions\n", loads, waits.insts.size());
+  }
+  const Program kernel = on_demand_sum(1);
+  Lookup lookup({.page_bytes = 65536, .buckets = 256});
+  Suspended yields = suspend(kernel.view(), {}, lookup);
+  ASSERT_TRUE(yields.ok()) << yields.error;
+  yields.program.name = "yield";
+  add(yields.program.view(), 70);
+  std::printf("one load that yields: %zu instructions\n", yields.program.insts.size());
+  assemble();
+  expect_no_spills();
 }
 
 TEST_F(PtxAssembly, RandomKernels) {

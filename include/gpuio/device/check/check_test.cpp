@@ -59,6 +59,7 @@ std::vector<Config> sound() {
              c.may[2] = kFlush;
            }),
       staging(1),
+      with(trouble(2), "readers in trouble", reads),
       with(Config{}, "three readers",
            [&](Config& c) {
              c.lanes = 3;

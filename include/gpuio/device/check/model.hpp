@@ -75,6 +75,7 @@ struct Model {
   using Bool = bool;
   using Cell = u64;
   using Small = u8;
+  using Place = u8;
   static constexpr bool kPlants = true;
   static inline Fault planted = Fault::none;
   static bool faulty(Fault f) { return f == planted; }
@@ -86,6 +87,11 @@ struct Model {
   u32 chosen = 0;   // how often it was asked
   bool blocked = false;
 
+  // A world of readers explores what kernels of readers are made of.
+  bool writes() const { return (config.may[0] | config.may[1] | config.may[2]) & (kWrite | kFlush); }
+  bool stages() const { return config.staged; }
+  static constexpr u32 bypass_words() { return 2; }
+  static u64 where(const Lane<Model>& l) { return l.where; }
   u32 ways() const { return config.ways; }
   u32 buckets() const { return config.buckets; }
   u32 probes() const { return config.buckets * config.ways; }
