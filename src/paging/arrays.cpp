@@ -3,6 +3,7 @@
 #include <gpuio/kernel/lookup.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/clock.hpp"
@@ -15,6 +16,7 @@ namespace gpuio::paging {
 
 // One run: what was asked and what is being found out.
 struct Arrays::Launch {
+  const Kernel& form;
   const kernel::View& kernel;
   const gpu::Grid& grid;
   std::span<const gpu::Argument> arguments;
@@ -31,6 +33,22 @@ struct Arrays::Launch {
     options.progress(pages);
   }
 };
+
+namespace {
+
+// Why a run is waited for or yields, natively or not.
+std::string choice(const gpu::DeviceInfo& device, const Kernel& kernel, const RunOptions& options,
+                   bool native) {
+  if (native) return "native: no lane need be saved, and a hit is a load";
+  if (device.backend != gpu::Backend::cpu)
+    return options.miss == Miss::wait ? "asked to wait" : "yield: hits take no atomics";
+  if (options.miss == Miss::yield) return "asked to yield";
+  if (!kernel.native.run) return "interpreted: the kernel came without a native form";
+  if (!device.kernel_io.available) return "interpreted: " + device.kernel_io.reason;
+  return "interpreted: asked not to run natively";
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Arrays>> Arrays::create(gpu::Device& device, const ArraysOptions& options) {
   auto arrays = std::unique_ptr<Arrays>(new Arrays(device, options));
@@ -78,16 +96,37 @@ std::uint64_t Arrays::pages_resident(const Array& array) const {
   return cache_->resident(array.range.first, array.range.pages);
 }
 
-Result<RunReport> Arrays::run(const kernel::View& kernel, const gpu::Grid& grid,
+Result<RunReport> Arrays::run(const Kernel& form, const gpu::Grid& grid,
                               std::span<const gpu::Argument> arguments, const RunOptions& options) {
+  const kernel::View& kernel = form.view;
   if (arguments.size() != kernel.params.size())
     return fail(Code::invalid_arg, "kernel {} has {} parameters; {} arguments were given", kernel.name,
                 kernel.params.size(), arguments.size());
-  Launch launch{kernel, grid, arguments, options, SteadyClock().now_ns(), 0, {}};
-  Status status = options.miss == Miss::wait ? run_waiting(launch) : run_yielding(launch);
+  Launch launch{form, kernel, grid, arguments, options, SteadyClock().now_ns(), 0, {}};
+  const gpu::DeviceInfo& device = device_.info();
+  launch.report.native = options.native && form.native.run && options.miss != Miss::yield &&
+                         device.backend == gpu::Backend::cpu && device.kernel_io.available;
+  const bool waits = options.miss == Miss::wait || launch.report.native;
+  launch.report.choice = choice(device, form, options, launch.report.native);
+  Status status = waits ? run_waiting(launch) : run_yielding(launch);
   if (!status) return fail(std::move(status).wrap(fmt::format("kernel {}", kernel.name)));
   launch.report.seconds = double(launch.spent_ns()) / 1e9;
   return std::move(launch.report);
+}
+
+Result<std::unique_ptr<gpu::Kernel>> Arrays::load_native(const Launch& launch, gpu::Argument& table) {
+  // Several workers read ahead at once, and what one of them asked for must still be there when it comes.
+  const std::uint32_t workers = std::max(device_.info().compute_units, 1u);
+  table_ = {.words = cache_->words(),
+            .page_shift = std::uint32_t(std::countr_zero(cache_->page_bytes())),
+            .out_of_range = std::uint32_t(-int(Code::invalid_address)),
+            .ahead_max = std::min({64u, cache_->frames() / 4 / workers, cache_->mailboxes() / 2 / workers})};
+  table = {reinterpret_cast<std::uintptr_t>(&table_), 0};
+  return device_.load({.name = launch.kernel.name,
+                       .block = launch.kernel.block,
+                       .shared_bytes = kernel::shared_bytes(launch.kernel),
+                       .parameters = std::uint32_t(launch.kernel.params.size()) + 1,
+                       .native = launch.form.native});
 }
 
 Status Arrays::run_waiting(Launch& launch) {
@@ -95,16 +134,25 @@ Status Arrays::run_waiting(Launch& launch) {
   if (!able.available)
     return error(Code::unsupported, "{} cannot wait for the host in a kernel: {}; run it with yield",
                  device_.info().name, able.reason);
+  if (launch.report.native) {
+    std::vector<gpu::Argument> arguments(launch.arguments.begin(), launch.arguments.end());
+    auto loaded = load_native(launch, arguments.emplace_back());
+    return loaded ? wait_for_kernel(launch, **loaded, arguments) : std::move(loaded).error();
+  }
   const Waiting waiting = lower_waiting(launch.kernel, launch.arguments, *cache_);
   auto loaded = launch::load(device_, waiting.program.view());
-  if (!loaded) return std::move(loaded).error();
+  return loaded ? wait_for_kernel(launch, **loaded, waiting.arguments) : std::move(loaded).error();
+}
+
+Status Arrays::wait_for_kernel(Launch& launch, const gpu::Kernel& kernel,
+                               std::span<const gpu::Argument> arguments) {
   auto service = Service::start(*cache_, *space_, options_.service);
   if (!service) return std::move(service).error();
   Service& s = **service;
 
   const std::uint64_t launched_ns = launch.spent_ns();
   s.begin();
-  Status ran = stream_->launch(**loaded, launch.grid, waiting.arguments);
+  Status ran = stream_->launch(kernel, launch.grid, arguments);
   Code aborted = Code::ok;
   std::uint64_t ends_ns = 0;  // when an aborted kernel must have ended
   while (ran.ok()) {

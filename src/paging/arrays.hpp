@@ -14,9 +14,15 @@
 //   Array a = *arrays->open(*registry.open("local:///data/a.bin", io::kRead), sizeof(float));
 //   auto report = arrays->run(kernel.view(), {.groups = {64, 1, 1}}, arguments, {});   // arguments has
 //   a.argument()
+//
+// A kernel that comes with its native form runs as that on the CPU device, waiting, unless yielding is asked
+// for.
+//
+//   arrays->run({kernel.view(), gpu::cpu::make_native(kernel)}, ...)      // gpu/cpu/native.hpp
 #pragma once
 
 #include <gpuio/kernel/ir.hpp>
+#include <gpuio/kernel/native/page_table.hpp>
 
 #include <atomic>
 #include <cstdint>
@@ -25,6 +31,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "base/metrics.hpp"
 #include "base/status.hpp"
@@ -57,8 +64,17 @@ struct Patience {
   const std::atomic<bool>* cancel = nullptr;  // looked at every few milliseconds
 };
 
+// A kernel as it was written, and compiled for the host where its maker has done that.
+struct Kernel {
+  Kernel(const kernel::View& written, gpu::Native compiled = {})
+      : view(written), native(std::move(compiled)) {}
+  kernel::View view;
+  gpu::Native native;
+};
+
 struct RunOptions {
   Miss miss = Miss::automatic;
+  bool native = true;  // on the CPU device, where the kernel comes with that form
   std::uint64_t timeout_ns = gpu::kForever;
   // How long a waiting kernel may take to end once its accesses answer CANCELED or TIMEOUT at once: it still
   // runs to its end. Past it the device is given up as lost.
@@ -69,7 +85,9 @@ struct RunOptions {
 
 struct RunReport {
   Miss miss = Miss::wait;  // the way taken
-  std::string reason;      // why not the other, when that was asked for or would be faster
+  bool native = false;     // the kernel ran as code of the host
+  std::string choice;      // why this way
+  std::string reason;      // what the last page that failed was refused for
   std::uint32_t launches = 0;
   std::uint64_t misses = 0;      // accesses that the host had to answer
   std::uint64_t failures = 0;    // of them, answered with an error; `reason` has the last one
@@ -102,8 +120,8 @@ class Arrays {
   Status read_all(const Array& array, std::span<std::byte> to, const Patience& patience);
 
   // Arguments are one slot a parameter of the kernel as it was written. Returns when every lane has ended.
-  Result<RunReport> run(const kernel::View& kernel, const gpu::Grid& grid,
-                        std::span<const gpu::Argument> arguments, const RunOptions& options);
+  Result<RunReport> run(const Kernel& kernel, const gpu::Grid& grid, std::span<const gpu::Argument> arguments,
+                        const RunOptions& options);
 
  private:
   struct Launch;
@@ -113,6 +131,8 @@ class Arrays {
   };
   Arrays(gpu::Device& device, const ArraysOptions& options) : device_(device), options_(options) {}
   Status run_waiting(Launch& launch);
+  Status wait_for_kernel(Launch& launch, const gpu::Kernel& kernel, std::span<const gpu::Argument> arguments);
+  Result<std::unique_ptr<gpu::Kernel>> load_native(const Launch& launch, gpu::Argument& table);
   Status run_yielding(Launch& launch);
   Status let_end(Launch& launch);
   // Gives `use` each page of [first, last) with its bytes, from the cache or brought into it.
@@ -124,6 +144,7 @@ class Arrays {
   std::map<std::uint64_t, Held> held_;  // by an array's first page
   std::unique_ptr<Space> space_;
   std::unique_ptr<Cache> cache_;
+  kernel::native::PageTable table_;  // here, because a kernel that never ends goes on using it
   std::unique_ptr<gpu::Stream> stream_;
   std::unique_ptr<Pager> pager_;  // for answers between launches
 };

@@ -15,6 +15,7 @@
 #include "engines/layers/fault/fault.hpp"
 #include "engines/memory/memory.hpp"
 #include "gpu/cpu/cpu.hpp"
+#include "gpu/cpu/native.hpp"
 #include "gpu/cuda/cuda.hpp"
 #include "gpu/vulkan/vulkan.hpp"
 #include "support/vulkan_driver.hpp"
@@ -46,9 +47,10 @@ constexpr auto fetch64 = kernel<"fetch64", 32>(fetch_body<std::uint64_t>);
 struct Way {
   const char* device;
   Miss miss;
+  bool native = false;
 };
 std::ostream& operator<<(std::ostream& to, const Way& w) {
-  return to << w.device << (w.miss == Miss::wait ? "Wait" : "Yield");
+  return to << w.device << (w.miss == Miss::wait ? "Wait" : "Yield") << (w.native ? "Native" : "");
 }
 
 std::byte byte_at(std::uint64_t i) { return std::byte(i * 167 + (i >> 8) * 13); }
@@ -110,10 +112,14 @@ class ArraysTest : public ::testing::TestWithParam<Way> {
                                        gpu::Argument::buffer(out, element),
                                        gpu::Argument::buffer(status, 4),
                                        {n, 0}};
-    const kernel::View view = element == 1 ? fetch8.view() : element == 4 ? fetch32.view() : fetch64.view();
+    const Kernel fetch = element == 1   ? Kernel(fetch8.view(), gpu::cpu::make_native(fetch8))
+                         : element == 4 ? Kernel(fetch32.view(), gpu::cpu::make_native(fetch32))
+                                        : Kernel(fetch64.view(), gpu::cpu::make_native(fetch64));
     options.miss = GetParam().miss;
-    auto report = arrays_->run(view, {.groups = {4, 1, 1}}, arguments, options);
+    options.native = GetParam().native;
+    auto report = arrays_->run(fetch, {.groups = {4, 1, 1}}, arguments, options);
     if (!report) return fail(std::move(report).error());
+    EXPECT_EQ(report->native, GetParam().native) << report->choice;
     Fetched f;
     f.report = std::move(*report);
     for (std::uint64_t i = 0; i < n; ++i) {
@@ -281,7 +287,8 @@ TEST(Arrays, RefusesEmptyTargetsAndOddElements) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ArraysTest,
-                         ::testing::Values(Way{"cpu", Miss::wait}, Way{"cpu", Miss::yield},
+                         ::testing::Values(Way{"cpu", Miss::wait, true}, Way{"cpu", Miss::wait},
+                                           Way{"cpu", Miss::yield},
                                            Way{"vulkan", Miss::wait}, Way{"vulkan", Miss::yield},
                                            Way{"cuda", Miss::wait}, Way{"cuda", Miss::yield}),
                          ::testing::PrintToStringParamName());

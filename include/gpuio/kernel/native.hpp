@@ -15,9 +15,13 @@
 // waits in memory; what is between two turns is a segment.
 //
 // Semantics are those of ir.hpp, except that nothing is checked: an index out of range is undefined, as on a
-// GPU. Not for kernels with on-demand accesses, which are lowered first.
+// GPU.
+//
+// A kernel with on-demand arrays takes one argument more than it has parameters: the address of a PageTable
+// (native/page_table.hpp). Its lanes wait for pages that are not there, so somebody must answer the mailboxes.
 #pragma once
 
+#include <gpuio/kernel/native/ondemand_lane.hpp>
 #include <gpuio/kernel/native/segment.hpp>
 
 namespace gpuio::kernel::native {
@@ -224,7 +228,8 @@ template <class K>
 void run(const Group& group) {
   constexpr std::size_t kKept = std::size_t(kFacts<K>.kept_bytes) * kChunks<K>;
   static_assert(kKept <= 2 << 20, "too many values for a thread's stack");
-  const Context<K> context(group);
+  OnDemandOf<K> on_demand(group);
+  const Context<K> context(group, on_demand);
   GroupValues<K> values;
   alignas(16) std::byte kept[kKept + 1];
   Workgroup<K>(context, values, kept).run();

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include <gpuio/kernel/native/facts.hpp>
+#include <gpuio/kernel/native/ondemand.hpp>
 #include <gpuio/kernel/native/vector.hpp>
 
 namespace gpuio::kernel::native {
@@ -74,7 +75,9 @@ struct Context {
   std::array<Argument, K::frozen().params.size() + 1> arguments{};
   std::array<u32, 3> group, groups;
   std::byte* shared;
-  GPUIO_INLINE explicit Context(const Group& g) : group(g.group), groups(g.groups), shared(g.shared) {
+  OnDemandOf<K>& on_demand;  // apart, because what is not inlined writes it
+  GPUIO_INLINE Context(const Group& g, OnDemandOf<K>& arrays)
+      : group(g.group), groups(g.groups), shared(g.shared), on_demand(arrays) {
     for (std::size_t i = 0; i < K::frozen().params.size(); ++i) arguments[i] = g.arguments[i];
   }
 };
@@ -195,6 +198,7 @@ struct Lane {
     else if constexpr (i.op == Op::store) store<I>(mask);
     else if constexpr (i.op >= Op::atomic_load && i.op <= Op::atomic_cas) atomic<I>(mask);
     else if constexpr (i.op == Op::load) load<I>(mask);
+    else if constexpr (i.op >= Op::ondemand_load && i.op <= Op::lane_status) on_demand<I>(mask);
     else if constexpr (i.op >= Op::subgroup_shuffle && i.op <= Op::subgroup_elect)
       *slots<I>() = subgroup<I>(mask);
     else if constexpr (i.op == Op::compose) compose<I>();
@@ -450,6 +454,14 @@ struct Lane {
     const auto value = laid<M, T>(v);
     each_lane(mask, [&](u32 l) { to[index[l] + E] = value[l]; });
   }
+
+  // --- On-demand arrays: ondemand_lane.hpp ---
+  template <u32 I, class M>
+  GPUIO_INLINE void on_demand(const M& mask);
+  template <u32 I, class M>
+  GPUIO_INLINE void ondemand_load(const M& mask);
+  template <u32 I, class M>
+  GPUIO_INLINE auto ondemand_fetch(const M& mask);
 
   // --- Atomics. A workgroup is one thread's, so those on its shared memory are plain. ---
   template <u32 I, class M>

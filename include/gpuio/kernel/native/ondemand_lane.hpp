@@ -1,0 +1,106 @@
+// A chunk's accesses to on-demand arrays: inline what needs arithmetic and loads only, the rest by its worker
+// (ondemand.hpp). Part of native.hpp.
+#pragma once
+
+#include <gpuio/kernel/native/lane.hpp>
+
+namespace gpuio::kernel::native {
+
+// Accumulates in its top bit whether each off < count was so.
+GPUIO_INLINE u64 inside(u64 off, u64 count) { return ~off & (off - count); }
+
+// The lanes' elements, if all lie in the window.
+template <class T, class Index, class M>
+GPUIO_INLINE bool read_window(const OnDemandArray& a, const Index& index, const M& mask, T* value) {
+  u64 all_inside = a.count ? ~u64{0} : 0;
+  each_lane(mask, [&](u32 l) { all_inside &= inside(u64(index[l]) - a.first, a.count); });
+  if (!(all_inside >> 63)) return false;
+  each_lane(mask, [&](u32 l) { value[l] = element<T>(a.at, u64(index[l]) - a.first); });
+  return true;
+}
+// ... or each in its own.
+template <class T, class Index, class M>
+GPUIO_INLINE bool read_windows(const OnDemandArray& a, const Index& index, const M& mask, T* value) {
+  u64 all_inside = a.pinned ? ~u64{0} : 0;
+  each_lane(mask, [&](u32 l) { all_inside &= inside(u64(index[l]) - a.lane_first[l], a.lane_count[l]); });
+  if (!(all_inside >> 63)) return false;
+  each_lane(mask, [&](u32 l) { value[l] = element<T>(a.lane_at[l], u64(index[l]) - a.lane_first[l]); });
+  return true;
+}
+
+// The status instruction whose place holds the status of the on-demand load `of`: the first that asks for it;
+// `of` itself where nobody does.
+template <class K>
+consteval u32 status_of(u32 of) {
+  const auto& insts = K::frozen().insts;
+  for (u32 i = of + 1; i < insts.size(); ++i)
+    if (insts[i].op == Op::ondemand_status && insts[i].a == of) return i;
+  return of;
+}
+
+template <class K>
+template <u32 I, class M>
+GPUIO_INLINE void Lane<K>::on_demand(const M& mask) {
+  constexpr Inst i = k.insts[I];
+  if constexpr (i.op == Op::ondemand_load) {
+    ondemand_load<I>(mask);
+  } else if constexpr (i.op == Op::ondemand_prefetch) {
+    std::array<u64, kLanes> index{};
+    const auto at = places<i.b, M>();
+    each_lane(mask, [&](u32 l) { index[l] = u64(at[l]); });
+    context.on_demand.worker.prefetch(context.on_demand.template array<i.a>(), index, active(mask));
+  } else if constexpr (i.op == Op::ondemand_status) {
+    constexpr u32 from = status_of<K>(i.a);
+    static_assert(facts.segment[from] == facts.segment[i.a] && facts.segment[from] == facts.segment[I],
+                  "a status is asked for before the next barrier");
+    if constexpr (from != I) *slots<I>() = *slots<from>();
+  } else {
+    *slots<I>() = load_lanes(context.on_demand.first_failures(first));
+  }
+}
+
+// Eight in a row in the window: a plain load.
+template <class K>
+template <u32 I, class M>
+GPUIO_INLINE void Lane<K>::ondemand_load(const M& mask) {
+  constexpr Inst i = k.insts[I];
+  using T = Stored<i.type>;
+  const OnDemandArray& array = context.on_demand.template array<i.a>();
+  if constexpr (status_of<K>(I) != I) *slots<status_of<K>(I)>() = V<u32>{};
+  if (in_a_row<i.a, i.b>(mask)) {
+    const u64 at = row_start<i.b>() - array.first;
+    if (at < array.whole) {
+      const V<T> v = load_lanes(reinterpret_cast<const T*>(array.at) + at);
+      if constexpr (run_of<i.b>() < 0) *slots<I>() = loaded<i.type>(reversed(v));
+      else *slots<I>() = loaded<i.type>(v);
+      return;
+    }
+  } else {
+    const auto index = places<i.b, M>();
+    T value[kLanes]{};
+    if (read_window<T>(array, index, mask, value) || read_windows<T>(array, index, mask, value)) {
+      *slots<I>() = loaded<i.type>(load_lanes(value));
+      return;
+    }
+  }
+  *slots<I>() = loaded<i.type>(ondemand_fetch<I>(mask));
+}
+
+template <class K>
+template <u32 I, class M>
+GPUIO_INLINE auto Lane<K>::ondemand_fetch(const M& mask) {
+  constexpr Inst i = k.insts[I];
+  Accesses<Stored<i.type>> x{};
+  const auto index = places<i.b, M>();
+  each_lane(mask, [&](u32 l) { x.index[l] = u64(index[l]); });
+  if (context.on_demand.worker.fetch(context.on_demand.template array<i.a>(), x, active(mask))) {
+    if constexpr (status_of<K>(I) != I) *slots<status_of<K>(I)>() = load_lanes(x.status.data());
+    if constexpr (kAsksStatus<K>) {
+      u32* const failure = context.on_demand.first_failures(first);
+      each_lane(mask, [&](u32 l) { failure[l] = failure[l] ? failure[l] : x.status[l]; });
+    }
+  }
+  return load_lanes(x.value.data());
+}
+
+}  // namespace gpuio::kernel::native

@@ -1,0 +1,17 @@
+// What natively executed lanes know of the page directory: one for a launch, its address the argument after
+// the kernel's own. Threading: read only. Lifetime: until the kernel has ended; it names memory that lives as
+// long.
+#pragma once
+
+#include <gpuio/device/native.hpp>
+
+namespace gpuio::kernel::native {
+
+struct PageTable {
+  device::Words words;
+  device::u32 page_shift = 16;   // log2 of the bytes of a page
+  device::u32 out_of_range = 1;  // status of an index past the end
+  device::u32 ahead_max = 0;     // pages a worker that reads in order may ask for before it needs them
+};
+
+}  // namespace gpuio::kernel::native
