@@ -288,9 +288,9 @@ TEST(Arrays, RefusesEmptyTargetsAndOddElements) {
 
 INSTANTIATE_TEST_SUITE_P(All, ArraysTest,
                          ::testing::Values(Way{"cpu", Miss::wait, true}, Way{"cpu", Miss::wait},
-                                           Way{"cpu", Miss::yield},
-                                           Way{"vulkan", Miss::wait}, Way{"vulkan", Miss::yield},
-                                           Way{"cuda", Miss::wait}, Way{"cuda", Miss::yield}),
+                                           Way{"cpu", Miss::yield}, Way{"vulkan", Miss::wait},
+                                           Way{"vulkan", Miss::yield}, Way{"cuda", Miss::wait},
+                                           Way{"cuda", Miss::yield}),
                          ::testing::PrintToStringParamName());
 
 }  // namespace

@@ -1,0 +1,214 @@
+// Kernels that run natively on the CPU device over on-demand arrays, against the same kernels interpreted and
+// against plain arrays: small caches, several workers, lanes under masks, several arrays at once, faults.
+#include <gpuio/kernel.hpp>
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "base/uri.hpp"
+#include "engines/layers/fault/fault.hpp"
+#include "engines/memory/memory.hpp"
+#include "gpu/cpu/cpu.hpp"
+#include "gpu/cpu/native.hpp"
+#include "paging/arrays.hpp"
+
+namespace gpuio::paging {
+namespace {
+
+using namespace gpuio::kernel;
+using gpuio::kernel::kernel;
+
+// In order, tile by tile, through shared memory and barriers; 20 lanes, so that the last chunk is not full.
+constexpr auto tiles = kernel<"tiles", 20>([](Ctx k, OnDemand<u32> a, Out<u64> sums, Val<u32> tile) {
+  auto t = k.tid();
+  auto part = k.shared<u64, 20>();
+  auto total = a.length().as<u32>();
+  auto sum = k.var<u64>(0);
+  for (auto begin : k.range(k.cta() * tile, total, k.nctas() * tile)) {
+    for (auto i : k.range(begin + t, min(begin + tile, total), 20)) sum += a[i].as<u64>();
+    part[t] = sum;
+    k.barrier();
+    GPU_IF(t == 0) {
+      auto all = k.var<u64>(0);
+      for (auto l : k.range(0u, 20u)) all += part[l];
+      sums[k.cta()] = all;
+    }
+    k.barrier();
+  }
+});
+
+// Under masks, with two arrays at once, hints, and what the lane's sticky status says in the end.
+constexpr auto mixed = kernel<"mixed", 24>(
+    [](Ctx k, OnDemand<u16> a, OnDemand<u64> b, In<u64> index, Out<u64> out, Out<u32> status, Val<u32> n) {
+      auto stride = k.nctas() * 24;
+      for (auto i : k.range(k.global_id(), n, stride)) {
+        auto value = k.var<u64>(i.as<u64>());
+        auto at = index[i];
+        b.prefetch(at);
+        GPU_IF(at % 3 != 0) {
+          value += a[at].as<u64>();
+          GPU_IF(at % 5 == 0) value += b[at % 7].as<u64>() * 3;
+        } else {
+          value ^= b[at];
+        }
+        GPU_WHILE(k, (value & 7) != 0) {
+          value += b[value % 11 + i.as<u64>()] | 1;
+          GPU_IF(value % 13 == 0) k.break_();
+        }
+        out[i] = value;
+      }
+      status[k.global_id()] = k.lane_status();
+    });
+
+class NativeOnDemand : public ::testing::TestWithParam<unsigned> {
+ protected:
+  void open(std::uint64_t bytes, const CacheOptions& cache, const io::FaultOptions& faults = {}) {
+    device_ = std::move(*gpu::cpu::open({.threads = GetParam()}));
+    auto memory = io::make_memory_engine();
+    const Uri uri = *Uri::parse("mem://data?size=" + std::to_string(bytes));
+    bytes_ = std::move(*memory->open(uri, io::kRead | io::kWrite));
+    for (std::uint64_t i = 0; i < bytes; ++i) bytes_->address()[i] = std::byte(i * 167 + (i >> 8) * 13);
+    engine_ = std::make_unique<io::FaultEngine>(std::move(memory), faults);
+    arrays_ = std::move(*Arrays::create(*device_, {.cache = cache, .service = {.depth = 16}}));
+  }
+  Array array(std::uint32_t element) {
+    return *arrays_->open({engine_.get(), std::move(*engine_->open(*Uri::parse("mem://data"), io::kRead))},
+                          element);
+  }
+  template <class T>
+  T element(std::uint64_t i) const {
+    T v;
+    std::memcpy(&v, bytes_->address() + i * sizeof(T), sizeof(T));
+    return v;
+  }
+  gpu::Buffer& buffer(std::uint64_t bytes) {
+    buffers_.push_back(std::move(*device_->allocate(gpu::MemoryKind::pinned, bytes)));
+    std::memset(buffers_.back()->host(), 0xcc, bytes);
+    return *buffers_.back();
+  }
+  template <class T>
+  static std::vector<T> contents(const gpu::Buffer& b) {
+    std::vector<T> v(b.size() / sizeof(T));
+    std::memcpy(v.data(), b.host(), v.size() * sizeof(T));
+    return v;
+  }
+
+  struct Mixed {
+    std::vector<std::uint64_t> out;
+    std::vector<std::uint32_t> status;
+    RunReport report;
+  };
+  Mixed run_mixed(const Array& a, const Array& b, const std::vector<std::uint64_t>& index, bool native) {
+    gpu::Buffer& picks = buffer(index.size() * 8);
+    std::memcpy(picks.host(), index.data(), index.size() * 8);
+    gpu::Buffer &out = buffer(index.size() * 8), &status = buffer(6 * 24 * 4);
+    const gpu::Argument arguments[] = {a.argument(),
+                                       b.argument(),
+                                       gpu::Argument::buffer(picks, 8),
+                                       gpu::Argument::buffer(out, 8),
+                                       gpu::Argument::buffer(status, 4),
+                                       {index.size(), 0}};
+    auto report = arrays_->run({mixed.view(), gpu::cpu::make_native(mixed)}, {.groups = {6, 1, 1}}, arguments,
+                               {.miss = Miss::wait, .native = native});
+    EXPECT_TRUE(report) << report.error().message();
+    if (!report) return {};
+    EXPECT_EQ(report->native, native);
+    return {contents<std::uint64_t>(out), contents<std::uint32_t>(status), std::move(*report)};
+  }
+  Result<RunReport> run_tiles(const Array& a, std::uint32_t groups, std::uint32_t tile, RunOptions options,
+                              std::vector<std::uint64_t>& sums) {
+    gpu::Buffer& out = buffer(groups * 8);
+    const gpu::Argument arguments[] = {a.argument(), gpu::Argument::buffer(out, 8), {tile, 0}};
+    auto report = arrays_->run({tiles.view(), gpu::cpu::make_native(tiles)}, {.groups = {groups, 1, 1}},
+                               arguments, options);
+    sums = contents<std::uint64_t>(out);
+    return report;
+  }
+
+  std::unique_ptr<gpu::Device> device_;
+  std::unique_ptr<io::Engine> engine_;
+  std::unique_ptr<io::Target> bytes_;
+  std::vector<std::unique_ptr<gpu::Buffer>> buffers_;
+  std::unique_ptr<Arrays> arrays_;
+};
+
+TEST_P(NativeOnDemand, TilesInOrderThroughAnyCache) {
+  for (const CacheOptions cache : {CacheOptions{512, 512, 1}, CacheOptions{5 * 512, 512, 8},
+                                   CacheOptions{64 << 10, 512, 64}, CacheOptions{1 << 20, 4096, 64}}) {
+    SCOPED_TRACE(testing::Message() << "cache " << cache.cache_bytes);
+    constexpr std::uint64_t kBytes = 40'004;
+    open(kBytes, cache);
+    const Array a = array(4);
+    std::vector<std::uint64_t> sums;
+    auto report = run_tiles(a, 5, 300, {}, sums);
+    ASSERT_TRUE(report) << report.error().message();
+    EXPECT_TRUE(report->native) << report->choice;
+    std::vector<std::uint64_t> want(5);
+    for (std::uint64_t i = 0; i < kBytes / 4; ++i) want[i / 300 % 5] += element<std::uint32_t>(i);
+    EXPECT_EQ(sums, want);
+    if (cache.cache_bytes > 2 * kBytes) {
+      EXPECT_EQ(report->pages, (kBytes - 1) / cache.page_bytes + 1);
+    }
+  }
+}
+
+TEST_P(NativeOnDemand, MaskedLanesAndTwoArraysAsInterpreted) {
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  for (const CacheOptions cache :
+       {CacheOptions{512, 512, 1}, CacheOptions{7 * 512, 512, 4}, CacheOptions{1 << 20, 4096, 64}}) {
+    SCOPED_TRACE(testing::Message() << "cache " << cache.cache_bytes);
+    open(20'000, cache);
+    const Array a = array(2), b = array(8);
+    std::vector<std::uint64_t> index(200);
+    // Some past b's end, none past a's; in runs, so that lanes share pages and part again.
+    for (std::size_t i = 0; i < index.size(); ++i)
+      index[i] = i % 16 ? std::min(index[i - 1] + random() % 2, a.count - 1) : random() % 2600;
+    const Mixed native = run_mixed(a, b, index, true), interpreted = run_mixed(a, b, index, false);
+    EXPECT_EQ(native.out, interpreted.out);
+    EXPECT_EQ(native.status, interpreted.status);
+  }
+}
+
+TEST_P(NativeOnDemand, FailedPagesReachTheirLanesAndTheOthersGoOn) {
+  open(20'000, {16 * 512, 512, 16}, {.seed = 3, .error_rate = 0.2, .delay_polls_max = 3, .reorder = true});
+  const Array a = array(2), b = array(8);
+  std::vector<std::uint64_t> index(200);
+  for (std::size_t i = 0; i < index.size(); ++i) index[i] = i * 37 % 2400;
+  const Mixed run = run_mixed(a, b, index, true);
+  std::size_t good = 0, bad = 0;
+  for (const std::uint32_t status : run.status) {
+    ++(status == 0 ? good : bad);
+    EXPECT_TRUE(status == 0 || status == std::uint32_t(-int(Code::io))) << status;
+  }
+  EXPECT_GT(bad, 0u) << "no fault reached a lane";
+  EXPECT_NE(run.report.reason.find("EIO"), std::string::npos) << run.report.reason;
+  // A lane without a failure has computed what it should; compared with a run without faults.
+  open(20'000, {1 << 20, 512, 16});
+  const Array plain_a = array(2), plain_b = array(8);
+  const Mixed want = run_mixed(plain_a, plain_b, index, true);
+  for (std::size_t i = 0; i < index.size(); ++i)
+    if (run.status[i % 144] == 0) {
+      EXPECT_EQ(run.out[i], want.out[i]) << i;
+    }
+}
+
+// Far more loads than time for: once aborted, each must be answered without a wait.
+TEST_P(NativeOnDemand, ATimeOutEndsALongRunWithinItsGrace) {
+  static const ManualClock stopped;
+  open(32 << 20, {64 << 10, 4096, 16}, {.delay_ns_max = ~std::uint64_t{0} >> 1, .clock = &stopped});
+  const Array a = array(4);
+  std::vector<std::uint64_t> sums;
+  auto report = run_tiles(a, 4, 1024, {.timeout_ns = 30'000'000, .grace_ns = 20'000'000'000}, sums);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code(), Code::timeout) << report.error().message();
+}
+
+INSTANTIATE_TEST_SUITE_P(Workers, NativeOnDemand, ::testing::Values(1u, 4u),
+                         ::testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace gpuio::paging
