@@ -89,7 +89,7 @@ struct RunReport {
   std::string choice;      // why this way
   std::string reason;      // what the last page that failed was refused for
   std::uint32_t launches = 0;
-  std::uint64_t misses = 0;      // accesses that the host had to answer
+  std::uint64_t misses = 0;      // requests that the host had to answer, those for pages ahead too
   std::uint64_t failures = 0;    // of them, answered with an error; `reason` has the last one
   std::uint64_t pages = 0;       // brought
   double seconds = 0;            // in all

@@ -18,7 +18,8 @@
 // GPU.
 //
 // A kernel with on-demand arrays takes one argument more than it has parameters: the address of a PageTable
-// (native/page_table.hpp). Its lanes wait for pages that are not there, so somebody must answer the mailboxes.
+// (native/page_table.hpp). Its lanes wait for pages that are not there, so somebody must answer the
+// mailboxes.
 #pragma once
 
 #include <gpuio/kernel/native/ondemand_lane.hpp>
