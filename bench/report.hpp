@@ -46,6 +46,7 @@ class Case {
   void sample(const Report& report, const Contenders& contenders);
   // For who measures several things in one go.
   void add(const std::string& contender, double value) { samples_[contender].push_back(value); }
+  const std::vector<double>& samples(const std::string& contender) { return samples_[contender]; }
   void add_gpu(const std::string& contender, double value) { gpu_[contender].push_back(value); }
 
   void target(const std::string& contender, double ratio) { targets_[contender] = ratio; }

@@ -112,16 +112,16 @@ def judge(case):
     return judged
 
 
-def number(x):
-    if x == 0:
-        return "0"
+def number(x, unit=""):
+    if unit in ("ns", "us", "ms", "s"):
+        return f"{x:.4g} "
     for step, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(x) >= step:
             return f"{x / step:.3g} {letter}"
     return f"{x:.3g} "
 
 
-ROW = "  {:30} {:>16} {:>11} {:>16} {:>7} {:10} {:>8} {:10} {}"
+ROW = "  {:36} {:>16} {:>11} {:>16} {:>7} {:10} {:>8} {:10} {}"
 
 
 def show(name, result):
@@ -130,7 +130,7 @@ def show(name, result):
     for title, case in result["cases"].items():
         lines = []
         sign = ">=" if case["more_is_better"] else "<="
-        ours = number(statistics.median(case["samples"]["ours"])) + case["unit"]
+        ours = number(statistics.median(case["samples"]["ours"]), case["unit"]) + case["unit"]
         for contender, parts in case["judged"].items():
             v, gpu = parts["samples"], parts.get("gpu")
             target = f"{sign} {number(v['target']).strip()}" if "target" in v else ""
@@ -138,7 +138,7 @@ def show(name, result):
             if contender == "limit":
                 lines.append(("", "", "", "", target, v["met"], "not measured"))
             else:
-                theirs = number(statistics.median(case["samples"][contender])) + case["unit"]
+                theirs = number(statistics.median(case["samples"][contender]), case["unit"]) + case["unit"]
                 lines.append((contender, theirs, v.get("unit_ratio", "-"), v["verdict"], target, v.get("met", ""), gpu))
         for i, line in enumerate(lines or [("", "", "", "", "", "", "not measured")]):
             print(ROW.format(*((title, ours) if i == 0 else ("", "")), *line).rstrip())
