@@ -126,7 +126,10 @@ class Memory {
     }
     if (!has_barrier(n, end)) {
       const u32 start = u32(live_.size());
+      // What leaves an iteration here is in live_ anyway, and leaves none of a loop around.
+      pending_.push_back({});
       walk(n + 1, end);
+      pending_.pop_back();
       // The same code in two iterations, in either order.
       const u32 stop = u32(live_.size());
       for (u32 a = start; a < stop && result_.ok(); ++a)
@@ -264,14 +267,21 @@ class Memory {
   constexpr Range symbol_range(u32 s, const std::vector<Affine>& facts) const {
     Range r = ints_.symbol(s & ~kSecond).range;
     for (const Affine& f : facts) {
-      if (f.count != 1 || f.terms[0].symbol != s) continue;
-      // factor * s + constant >= 0
-      const i64 k = f.terms[0].factor;
+      const i64 k = f.factor(s);
+      i64 rest = f.constant;  // factor * s + rest >= 0, the other symbols at their most
+      bool bounded = k != 0;
+      for (u32 t = 0; t < f.count && bounded; ++t) {
+        if (f.terms[t].symbol == s) continue;
+        const Range other = f.terms[t].factor * ints_.symbol(f.terms[t].symbol & ~kSecond).range;
+        bounded = !other.huge();
+        rest = sat_add(rest, other.hi);
+      }
+      if (!bounded) continue;
       if (k > 0) {
-        const i64 least = f.constant >= 0 ? -(f.constant / k) : (-f.constant + k - 1) / k;
+        const i64 least = rest >= 0 ? -(rest / k) : (-rest + k - 1) / k;
         if (least > r.lo) r.lo = least;
       } else {
-        const i64 most = f.constant >= 0 ? f.constant / -k : -((-f.constant + -k - 1) / -k);
+        const i64 most = rest >= 0 ? rest / -k : -((-rest + -k - 1) / -k);
         if (most < r.hi) r.hi = most;
       }
     }

@@ -259,6 +259,37 @@ TEST(Races, AJumpCarriesWhatWasRead) {
             }).error,
             Err::write_after_read);
 }
+TEST(Races, AJumpOutOfAnInnerLoopStaysInTheIteration) {
+  EXPECT_GOOD([](Ctx k, In<f32> x, Out<f32> y, Val<u32> n) {
+    auto s = k.shared<f32, 256>();
+    auto t = k.tid();
+    for (auto i : k.range(0, n)) {
+      s[t] = x[t];
+      k.barrier();
+      for (auto j : k.range(0, n)) {
+        y[t] = s[255 - t];
+        k.break_if(j == i);
+        k.continue_if(i == 3);
+      }
+      k.barrier();
+    }
+  });
+}
+TEST(Races, OneLaneOfAWideBlock) {
+  const auto first = [](Ctx k, Out<u32> y) {
+    auto s = k.shared<u32, 4>();
+    GPU_IF(k.local_index() < 1) s[3] = 7u;
+    k.barrier();
+    y[k.local_index()] = s[3];
+  };
+  EXPECT_GOOD(first, Block{16, 4, 2});
+  const auto two = [](Ctx k) {
+    auto s = k.shared<u32, 4>();
+    GPU_IF(k.local_index() < 2) s[3] = 7u;
+  };
+  EXPECT_EQ(check(two, Block{16, 4, 2}).error, Err::write_after_write);
+  EXPECT_EQ(check(two, Block{1, 2, 2}).error, Err::write_after_write);
+}
 
 // --- Barriers ---
 
