@@ -131,15 +131,13 @@ class Tool(unittest.TestCase):
         with open(large, "wb") as out:
             out.truncate(8 << 30)  # sparse; scanning it takes minutes
         for way in self.ways():
-            if way == ["--device", "vulkan", "--mode", "wait"]:
-                continue  # known: lavapipe may take minutes to come back from a kernel that was told to stop
             with self.subTest(way=way):
                 tool = subprocess.Popen([TOOL, "demo", "scan", large, *way], env=ENVIRONMENT, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True)
                 time.sleep(1)
                 tool.send_signal(signal.SIGINT)
                 self.addCleanup(tool.kill)
-                _, errors = tool.communicate(timeout=100)  # a driver compiling the kernel is not interrupted
+                _, errors = tool.communicate(timeout=60)  # a driver compiling the kernel is not interrupted
                 self.assertEqual(tool.returncode, 130, errors)
                 self.assertIn("cancelled", errors)
         os.unlink(large)

@@ -67,9 +67,6 @@ Result<paging::RunReport> DemoSession::run(const kernel::View& kernel, std::uint
     };
   auto result = arrays_->run(kernel, {.groups = {groups, 1, 1}}, arguments, run);
   if (bar) fmt::print(stderr, "\r{:60}\r", "");
-  // Here, before anything waits for that kernel.
-  if (!result && result.error().code() == Code::device_lost)
-    report_error(*options_, result.error(), *cancel_);
   return result;
 }
 
@@ -138,8 +135,7 @@ int report_error(const DemoOptions& options, const Status& status, const std::at
     fmt::print("{}\n", nlohmann::json{{"error", status.message()}, {"verified", false}}.dump());
   fmt::print(stderr, "gpuio: {}\n", status.message());
   if (!cancel.load()) return 1;
-  // A waiting kernel may still be on its way to its end. Nothing outlives the process, so that need not be
-  // awaited.
+  // A kernel of a device that was given up may still run; it ends with the process.
   std::fflush(nullptr);
   std::_Exit(130);
 }

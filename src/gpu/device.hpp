@@ -144,7 +144,7 @@ inline constexpr std::uint64_t kForever = ~std::uint64_t{0};
 
 class Stream {
  public:
-  virtual ~Stream() = default;  // waits for what is enqueued, at most until the device is given up as lost
+  virtual ~Stream() = default;  // waits for what is enqueued; a device that takes too long is given up
 
   // Each enqueues one operation and returns without waiting for it. Ranges are checked at once.
   virtual Status launch(const Kernel& kernel, const Grid& grid, std::span<const Argument> arguments) = 0;
@@ -179,6 +179,9 @@ class Device {
   virtual Result<std::unique_ptr<Kernel>> load(const KernelCode& code) = 0;
   virtual Result<std::unique_ptr<Stream>> stream() = 0;
   virtual std::uint64_t memory_free() const = 0;
+  // A kernel of it does not end, and no device takes one back: from now on the device is lost. Returns at
+  // once; nothing waits for its work any more, and what that work may use is never released.
+  virtual void give_up() = 0;
 
  protected:
   explicit Device(DeviceInfo info) : info_(std::move(info)) {}

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <new>
 
 #include "base/clock.hpp"
 #include "launch/compile.hpp"
@@ -25,8 +26,17 @@ struct Arrays::Launch {
   std::uint64_t told_ns = 0;
   RunReport report;
 
-  bool cancelled() const { return options.cancel && options.cancel->load(std::memory_order_relaxed); }
   std::uint64_t spent_ns() const { return SteadyClock().now_ns() - started_ns; }
+  // Why it should end: CANCELED, TIMEOUT, or ok.
+  Code over() const {
+    if (options.cancel && options.cancel->load(std::memory_order_relaxed)) return Code::canceled;
+    return spent_ns() >= options.timeout_ns ? Code::timeout : Code::ok;
+  }
+  // The error for it.
+  Status ended(Code why, std::uint64_t pages) const {
+    if (why == Code::canceled) return error(why, "cancelled after {} pages", pages);
+    return error(why, "not finished after {} ms and {} pages", options.timeout_ns / 1'000'000, pages);
+  }
   void tell(std::uint64_t pages) {
     if (!options.progress || spent_ns() - told_ns < 100'000'000) return;
     told_ns = spent_ns();
@@ -117,11 +127,17 @@ Result<RunReport> Arrays::run(const Kernel& form, const gpu::Grid& grid,
 Result<std::unique_ptr<gpu::Kernel>> Arrays::load_native(const Launch& launch, gpu::Argument& table) {
   // Several workers read ahead at once, and what one of them asked for must still be there when it comes.
   const std::uint32_t workers = std::max(device_.info().compute_units, 1u);
-  table_ = {.words = cache_->words(),
-            .page_shift = std::uint32_t(std::countr_zero(cache_->page_bytes())),
-            .out_of_range = std::uint32_t(-int(Code::invalid_address)),
-            .ahead_max = std::min({64u, cache_->frames() / 4 / workers, cache_->mailboxes() / 2 / workers})};
-  table = {reinterpret_cast<std::uintptr_t>(&table_), 0};
+  if (!table_) {
+    auto made = device_.allocate(gpu::MemoryKind::pinned, sizeof(kernel::native::PageTable));
+    if (!made) return fail(std::move(made).error());
+    table_ = std::move(*made);
+  }
+  new (table_->host()) kernel::native::PageTable{
+      .words = cache_->words(),
+      .page_shift = std::uint32_t(std::countr_zero(cache_->page_bytes())),
+      .out_of_range = std::uint32_t(-int(Code::invalid_address)),
+      .ahead_max = std::min({64u, cache_->frames() / 4 / workers, cache_->mailboxes() / 2 / workers})};
+  table = {table_->address(), 0};
   return device_.load({.name = launch.kernel.name,
                        .block = launch.kernel.block,
                        .shared_bytes = kernel::shared_bytes(launch.kernel),
@@ -153,30 +169,11 @@ Status Arrays::wait_for_kernel(Launch& launch, const gpu::Kernel& kernel,
   const std::uint64_t launched_ns = launch.spent_ns();
   s.begin();
   Status ran = stream_->launch(kernel, launch.grid, arguments);
-  Code aborted = Code::ok;
-  std::uint64_t ends_ns = 0;  // when an aborted kernel must have ended
-  while (ran.ok()) {
-    ran = stream_->wait(stream_->last(), 20'000'000);
-    if (ran.ok() || ran.code() != Code::timeout) break;
-    ran = {};
-    launch.tell(s.pages());
-    if (aborted == Code::ok && (launch.cancelled() || launch.spent_ns() >= launch.options.timeout_ns)) {
-      aborted = launch.cancelled() ? Code::canceled : Code::timeout;
-      s.abort(aborted);
-      ends_ns = launch.spent_ns() + launch.options.grace_ns;
-    } else if (aborted != Code::ok && launch.spent_ns() > ends_ns) {
-      return error(Code::device_lost, "{}, and the kernel did not end within {} ms of that",
-                   aborted == Code::canceled ? "cancelled" : "timed out",
-                   launch.options.grace_ns / 1'000'000);
-    }
-  }
+  if (ran.ok()) ran = await(launch, &s);
   launch.report.running_seconds = double(launch.spent_ns() - launched_ns) / 1e9;
+  if (ran.code() == Code::device_lost) return ran;  // its lanes may go on asking
   Status ended = s.end(launch.options.grace_ns);
   if (!ran) return ran;
-  if (aborted == Code::canceled) return error(aborted, "cancelled after {} pages", s.pages());
-  if (aborted == Code::timeout)
-    return error(aborted, "not finished after {} ms and {} pages", launch.options.timeout_ns / 1'000'000,
-                 s.pages());
   if (!ended) return ended;
   launch.report.miss = Miss::wait;
   launch.report.launches = 1;
@@ -188,19 +185,28 @@ Status Arrays::wait_for_kernel(Launch& launch, const gpu::Kernel& kernel,
   return {};
 }
 
-// A launch that yields is short, as every lane ends at its first miss; a kernel that computes for long is
-// not.
-Status Arrays::let_end(Launch& launch) {
-  const gpu::Point point = stream_->last();
-  std::uint64_t ends_ns = 0;  // when a launch that is not wanted any more must have ended
+// Until the launch has ended, by itself or told to. Nobody may destroy what a running kernel uses: past the
+// grace the device is given up, which keeps it all.
+Status Arrays::await(Launch& launch, Service* service) {
+  Code over = Code::ok;
+  std::uint64_t ends_ns = 0;  // when a kernel that is told to end must have
+  const auto pages = [&] { return service ? service->pages() : launch.report.pages; };
   for (;;) {
-    Status s = stream_->wait(point, 20'000'000);
-    if (s.code() != Code::timeout) return s;
-    const bool unwanted = launch.cancelled() || launch.spent_ns() >= launch.options.timeout_ns;
-    if (unwanted && ends_ns == 0) ends_ns = launch.spent_ns() + launch.options.grace_ns;
-    if (ends_ns != 0 && launch.spent_ns() > ends_ns)
-      return error(Code::device_lost, "{}, and the kernel did not end within {} ms of that",
-                   launch.cancelled() ? "cancelled" : "timed out", launch.options.grace_ns / 1'000'000);
+    Status ran = stream_->wait(stream_->last(), 20'000'000);
+    if (ran.ok() && over != Code::ok) return launch.ended(over, pages());
+    if (ran.code() != Code::timeout) return ran;
+    launch.tell(pages());
+    if (over == Code::ok) {
+      over = launch.over();
+      if (over == Code::ok) continue;
+      if (service) service->abort(over);
+      ends_ns = launch.spent_ns() + launch.options.grace_ns;
+    } else if (launch.spent_ns() > ends_ns) {
+      device_.give_up();
+      return error(Code::device_lost,
+                   "{}, and did not end within {} ms of that; the device is given up: open it again",
+                   over == Code::canceled ? "cancelled" : "timed out", launch.options.grace_ns / 1'000'000);
+    }
   }
 }
 
@@ -244,20 +250,14 @@ Status Arrays::run_yielding(Launch& launch) {
     header.unfinished = 0;
     if (Status s = stream_->launch(**loaded, launch.grid, arguments); !s) return s;
     ++launch.report.launches;
-    if (Status s = let_end(launch); !s) {
-      if (s.code() == Code::device_lost) (void)slab->release();  // the kernel still writes to it
-      return s;
-    }
+    if (Status s = await(launch, nullptr); !s) return s;
     if (header.unfinished == 0) break;
     const std::uint64_t left =
         launch.options.timeout_ns - std::min(launch.options.timeout_ns, launch.spent_ns());
     answerer.answer(records, left, launch.options.cancel);
+    launch.report.pages = answerer.pages();
     // What was cut short has been answered with an error; the lanes that got it do not run again.
-    if (launch.cancelled())
-      return error(Code::canceled, "cancelled after {} launches", launch.report.launches);
-    if (launch.spent_ns() >= launch.options.timeout_ns)
-      return error(Code::timeout, "not finished after {} ms and {} launches",
-                   launch.options.timeout_ns / 1'000'000, launch.report.launches);
+    if (const Code over = launch.over(); over != Code::ok) return launch.ended(over, answerer.pages());
     arguments[resume] = {1, 0};
     launch.tell(answerer.pages());
   }

@@ -76,9 +76,10 @@ struct RunOptions {
   Miss miss = Miss::automatic;
   bool native = true;  // on the CPU device, where the kernel comes with that form
   std::uint64_t timeout_ns = gpu::kForever;
-  // How long a waiting kernel may take to end once its accesses answer CANCELED or TIMEOUT at once: it still
-  // runs to its end. Past it the device is given up as lost.
-  std::uint64_t grace_ns = 30'000'000'000;
+  // How long a kernel may take to end once it is cancelled or late. A waiting one is told: its accesses
+  // answer CANCELED or TIMEOUT at once and its lanes leave their loops. A yielding one ends at its next
+  // misses. Past it the device is given up as lost.
+  std::uint64_t grace_ns = 5'000'000'000;
   const std::atomic<bool>* cancel = nullptr;               // looked at every few milliseconds
   std::function<void(std::uint64_t pages)> progress = {};  // pages brought so far, about every 100 ms
 };
@@ -134,17 +135,17 @@ class Arrays {
   Status wait_for_kernel(Launch& launch, const gpu::Kernel& kernel, std::span<const gpu::Argument> arguments);
   Result<std::unique_ptr<gpu::Kernel>> load_native(const Launch& launch, gpu::Argument& table);
   Status run_yielding(Launch& launch);
-  Status let_end(Launch& launch);
   // Gives `use` each page of [first, last) with its bytes, from the cache or brought into it.
   Status bring(const Range& range, std::uint64_t first, std::uint64_t last, const Patience& patience,
                const std::function<void(std::uint64_t page, const std::byte* bytes, bool hit)>& use);
+  Status await(Launch& launch, Service* service);
 
   gpu::Device& device_;
   const ArraysOptions options_;
   std::map<std::uint64_t, Held> held_;  // by an array's first page
   std::unique_ptr<Space> space_;
   std::unique_ptr<Cache> cache_;
-  kernel::native::PageTable table_;  // here, because a kernel that never ends goes on using it
+  std::unique_ptr<gpu::Buffer> table_;  // a PageTable; kept, as all buffers are, for a kernel that never ends
   std::unique_ptr<gpu::Stream> stream_;
   std::unique_ptr<Pager> pager_;  // for answers between launches
 };

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <random>
@@ -25,6 +26,7 @@ namespace {
 
 using gpuio::kernel::Ctx;
 using gpuio::kernel::In;
+using gpuio::kernel::InOut;
 using gpuio::kernel::kernel;
 using gpuio::kernel::OnDemand;
 using gpuio::kernel::Out;
@@ -266,6 +268,67 @@ TEST_P(ArraysTest, TimeOutEndsARunWhoseTargetHangs) {
   auto f = fetch(array, 4, {1, 2000, 4000}, {.timeout_ns = 50'000'000});
   ASSERT_FALSE(f);
   EXPECT_EQ(f.error().code(), Code::timeout) << f.error().message();
+}
+
+// Trips for years, through a cache of one frame.
+constexpr auto endless = kernel<"endless", 32>([](Ctx k, OnDemand<std::uint32_t> a, Out<std::uint32_t> out) {
+  auto sum = k.var(0u);
+  for (auto i : k.range(k.global_id().as<std::uint64_t>(), std::uint64_t{1} << 50)) {
+    sum += a[i * 128 % a.length()];
+    for (auto j : k.range(0u, 4u)) sum += j;
+  }
+  out[k.global_id()] = sum;
+});
+
+TEST_P(ArraysTest, CancelEndsARunWhoseLoopsDoNot) {
+  const Array array = open(8 * 512, 4, {512, 512, 16});
+  const gpu::Argument arguments[] = {array.argument(), gpu::Argument::buffer(buffer(64 * 4), 4)};
+  std::atomic<bool> cancel{false};
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    cancel = true;
+  });
+  auto report = arrays_->run(endless.view(), {.groups = {2, 1, 1}}, arguments,
+                             {.miss = GetParam().miss, .grace_ns = 30'000'000'000, .cancel = &cancel});
+  later.join();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code(), Code::canceled) << report.error().message();
+}
+
+// Waits for something other than data.
+constexpr auto stuck = kernel<"stuck", 32>(
+    [](Ctx k, OnDemand<std::uint32_t> a, InOut<std::uint32_t> flag, Out<std::uint32_t> out) {
+      out[k.global_id()] = a[k.global_id()];
+      auto tries = k.var<std::uint64_t>(0);
+      GPU_WHILE(k, tries < std::uint64_t{1} << 60) {
+        tries += 1;
+        k.break_if(flag.atomic_load(0) != 0);
+      }
+    });
+
+TEST_P(ArraysTest, AKernelThatDoesNotEndIsGivenUp) {
+  const auto child = [this] {
+    const Array array = open(4096, 4, {1 << 20, 4096, 16});
+    gpu::Buffer& flag = buffer(4);
+    std::memset(flag.host(), 0, 4);
+    const gpu::Argument arguments[] = {array.argument(), gpu::Argument::buffer(flag, 4),
+                                       gpu::Argument::buffer(buffer(64 * 4), 4)};
+    const auto report =
+        arrays_->run(stuck.view(), {.groups = {2, 1, 1}}, arguments,
+                     {.miss = GetParam().miss, .timeout_ns = 300'000'000, .grace_ns = 100'000'000});
+    const bool lost = !report && report.error().code() == Code::device_lost;
+    const auto begin = SteadyClock().now_ns();
+    const bool refused = device_->stream().error().code() == Code::device_lost;
+    arrays_.reset();
+    buffers_.clear();
+    device_.reset();
+    const bool at_once = SteadyClock().now_ns() - begin < 20'000'000'000;  // streams drain for a minute
+    if (!report) std::fprintf(stderr, "%s\n", report.error().message().c_str());
+    std::_Exit(lost && refused && at_once ? 0 : 1);
+  };
+  // In a process of its own, which must be able to end beside the kernel.
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(child(), ::testing::ExitedWithCode(0), "given up");
 }
 
 TEST_P(ArraysTest, WrongArgumentCountIsRefused) {

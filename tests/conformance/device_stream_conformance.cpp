@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <cstring>
 #include <thread>
 
 #include "conformance/device_conformance.hpp"
@@ -239,6 +241,32 @@ TEST_P(DeviceConformance, AStreamAThread) {
     });
   for (std::thread& t : threads) t.join();
   EXPECT_THAT(errors, ::testing::Each(""));
+}
+
+TEST_P(DeviceConformance, AGivenUpDeviceIsNotWaitedFor) {
+  if (!device_->info().kernel_wait.available) GTEST_SKIP() << device_->info().kernel_wait.reason;
+  const auto child = [this] {
+    auto flags = make(MemoryKind::pinned, 8);
+    std::memset(flags->host(), 0, 8);
+    auto kernel = load(handshake());
+    const Argument arguments[] = {Argument::buffer(*flags, 4)};
+    must(stream_->launch(*kernel, {}, arguments));
+    const auto begin = std::chrono::steady_clock::now();
+    device_->give_up();
+    const bool lost = stream_->wait(stream_->last(), kLong).code() == Code::device_lost &&
+                      stream_->fill(*flags, 0, 8, 0).code() == Code::device_lost &&
+                      device_->stream().error().code() == Code::device_lost &&
+                      device_->allocate(MemoryKind::pinned, 8).error().code() == Code::device_lost;
+    kernel.reset();
+    flags.reset();
+    stream_.reset();
+    device_.reset();
+    const bool at_once = std::chrono::steady_clock::now() - begin < std::chrono::seconds(20);
+    std::_Exit(lost && at_once ? 0 : 1);
+  };
+  // In a process of its own: the kernel never ends.
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(child(), ::testing::ExitedWithCode(0), "");
 }
 
 TEST_P(DeviceConformance, ErrorsStickToTheirStream) {

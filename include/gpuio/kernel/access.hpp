@@ -80,6 +80,7 @@ class DirectoryAccess {
                             &l.turn, &l.status, &l.primary, &l.secondary, &rounds_})
       c->bind(b, Type::u32);
     for (traced::Cell* c : {&l.page, &l.word, &l.control}) c->bind(b, Type::u64);
+    leaving_ = b.var(Type::boolean);
     l.low.share(l.word);  // bytes come when the lane needs no word any more
   }
 
@@ -132,6 +133,9 @@ class DirectoryAccess {
   }
 
   constexpr void prefetch(Builder&, u32, u32) {}
+
+  // Whether an access of this lane has failed while the host aborts the kernel: boolean.
+  constexpr u32 told_to_leave(Builder& b) const { return b.var_load(leaving_); }
 
   constexpr const AccessOptions& options() const { return options_; }
 
@@ -214,7 +218,14 @@ class DirectoryAccess {
     using traced::Word;
     Lane& l = lane_;
     traced::Directory::when(
-        Word(l.status) != Word(0), [&] { b.var_store(status, Word(l.status).low(b)); },
+        Word(l.status) != Word(0),
+        [&] {
+          b.var_store(status, Word(l.status).low(b));
+          // An abort reaches the lane as an answer or in its own word, whichever it sees first.
+          const u32 at = b.constant(Type::u64, device::kAbortWord);
+          const u32 word = b.atomic_load(hidden_.objects.answers, at, Order::relaxed, Scope::system);
+          b.var_store(leaving_, b.compare(Op::ne, word, b.constant(Type::u64, 0)));
+        },
         [&] {
           b.var_store(status, b.constant(Type::u32, options_.timed_out));
           b.var_store(ok, b.constant(Type::boolean, 0));
@@ -236,10 +247,44 @@ class DirectoryAccess {
   HiddenParameters hidden_{};
   Lane lane_{};
   traced::Cell rounds_{};
+  u32 leaving_ = kNone;  // Var
 };
 
+namespace detail {
+
+// The loops that a lane may leave on its own, by opening instruction: they hold accesses, and nothing in them
+// waits for other lanes.
+constexpr std::vector<bool> leavable_loops(const View& kernel) {
+  struct Region {
+    u32 open = 0;
+    bool accesses = false, collective = false;
+  };
+  std::vector<bool> leavable(kernel.insts.size());
+  std::vector<Region> around;
+  for (u32 id = 0; id < kernel.insts.size(); ++id) {
+    const Op op = kernel.insts[id].op;
+    if (opens_region(op)) around.push_back({id});
+    if (around.empty()) continue;
+    Region& r = around.back();
+    r.accesses = r.accesses || op == Op::ondemand_load;
+    r.collective = r.collective || (op >= Op::barrier && op <= Op::subgroup_elect);
+    if (!closes_region(op)) continue;
+    const Region inner = r;
+    around.pop_back();
+    const bool loop = kernel.insts[inner.open].op != Op::if_;
+    leavable[inner.open] = loop && inner.accesses && !inner.collective;
+    if (around.empty()) continue;
+    around.back().accesses = around.back().accesses || inner.accesses;
+    around.back().collective = around.back().collective || inner.collective;
+  }
+  return leavable;
+}
+
+}  // namespace detail
+
 // Without suspending: every on-demand load becomes the code of `access`, which waits within its budget. The
-// lane's sticky status becomes a Var.
+// lane's sticky status becomes a Var. A lane that an abort has sent on leaves its loops at their next turn,
+// so that an aborted kernel ends soon whatever is left of its data.
 constexpr Program lower_access(View kernel, DirectoryAccess& access) {
   Program p{.name = kernel.name, .block = kernel.block};
   p.params.assign(kernel.params.begin(), kernel.params.end());
@@ -249,6 +294,7 @@ constexpr Program lower_access(View kernel, DirectoryAccess& access) {
   access.declare(b);
   const u32 sticky = b.var(Type::u32);
   std::vector<u32> now(kernel.insts.size(), kNone), status(kernel.insts.size(), kNone);
+  const std::vector<bool> leavable = detail::leavable_loops(kernel);
   for (u32 id = 0; id < kernel.insts.size(); ++id) {
     Inst i = kernel.insts[id];
     b.line = i.line;
@@ -272,6 +318,10 @@ constexpr Program lower_access(View kernel, DirectoryAccess& access) {
       now[id] = b.var_load(sticky);
     } else if (i.op != Op::ondemand_prefetch) {
       now[id] = b.append(i);
+      if (!leavable[id]) continue;
+      b.if_(access.told_to_leave(b));
+      b.break_();
+      b.end_if();
     }
   }
   return p;

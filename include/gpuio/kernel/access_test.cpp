@@ -2,6 +2,7 @@
 // of the protocol answers between turns. What comes out is compared with the array.
 #include <gpuio/device/native.hpp>
 #include <gpuio/device/service.hpp>
+#include <gpuio/kernel.hpp>
 #include <gpuio/kernel/access.hpp>
 #include <gpuio/kernel/interpret.hpp>
 #include <gpuio/kernel/verify.hpp>
@@ -104,6 +105,35 @@ struct Ran {
   std::size_t insts = 0;
 };
 
+// The kernel with its accesses lowered, beside the host; its own arguments have one on-demand array.
+Ran run(World& w, const View& kernel, std::vector<Argument> arguments, u64 budget, u32 groups) {
+  DirectoryAccess access(AccessOptions{.page_shift = kPageShift, .staged = true});
+  const Program lowered = lower_access(kernel, access);
+  EXPECT_TRUE(verify(lowered.view()).ok());
+
+  const auto block = [](void* words, std::size_t bytes) {
+    return Argument::buffer({static_cast<std::byte*>(words), bytes});
+  };
+  arguments.insert(arguments.end(), {
+                                        Argument::buffer(bytes_of(w.directory)),
+                                        Argument::buffer(bytes_of(w.sides)),
+                                        block(w.requests.get(), sizeof(dev::Requests)),
+                                        block(w.requests.get(), sizeof(dev::Requests)),
+                                        block(w.answers.get(), sizeof(dev::Answers)),
+                                        Argument::buffer(bytes_of(w.frames)),
+                                        Argument::buffer(bytes_of(w.staging)),
+                                        Argument::scalar(w.words.buckets),
+                                        Argument::scalar(w.words.mailboxes),
+                                        Argument::scalar(budget),
+                                        Argument::scalar(kFirstPage),
+                                        Argument::buffer(bytes_of(w.frames)),
+                                    });
+  EXPECT_EQ(arguments.size(), lowered.params.size());
+  HostBetweenTurns hooks(w);
+  const InterpretOptions options{.subgroup_size = 8, .shuffle_seed = w.random() | 1, .turn_steps = 300};
+  return {interpret(lowered.view(), {groups, 1, 1}, arguments, options, hooks), lowered.insts.size()};
+}
+
 // out[i] = array[index[i]], status[i] beside it; `lanes` a group, groups enough.
 template <class T>
 Ran gather(World& w, std::vector<u32>& index, std::vector<T>& out, std::vector<u32>& status, Type type,
@@ -118,36 +148,10 @@ Ran gather(World& w, std::vector<u32>& index, std::vector<T>& out, std::vector<u
   const u32 got = b.ondemand_load(array, b.load(at, lane));
   b.store(result, lane, got);
   b.store(said, lane, b.ondemand_status(got));
-  DirectoryAccess access(AccessOptions{.page_shift = kPageShift, .staged = true});
-  const Program lowered = lower_access(p.view(), access);
-  EXPECT_TRUE(verify(lowered.view()).ok());
-
-  const auto block = [](void* words, std::size_t bytes) {
-    return Argument::buffer({static_cast<std::byte*>(words), bytes});
-  };
-  std::vector<Argument> arguments{
-      Argument::on_demand(w.array.size() / sizeof(T)),
-      Argument::buffer(bytes_of(index)),
-      Argument::buffer(bytes_of(out)),
-      Argument::buffer(bytes_of(status)),
-      Argument::buffer(bytes_of(w.directory)),
-      Argument::buffer(bytes_of(w.sides)),
-      block(w.requests.get(), sizeof(dev::Requests)),
-      block(w.requests.get(), sizeof(dev::Requests)),
-      block(w.answers.get(), sizeof(dev::Answers)),
-      Argument::buffer(bytes_of(w.frames)),
-      Argument::buffer(bytes_of(w.staging)),
-      Argument::scalar(w.words.buckets),
-      Argument::scalar(w.words.mailboxes),
-      Argument::scalar(budget),
-      Argument::scalar(kFirstPage),
-      Argument::buffer(bytes_of(w.frames)),
-  };
-  EXPECT_EQ(arguments.size(), lowered.params.size());
-  HostBetweenTurns hooks(w);
-  const InterpretOptions options{.subgroup_size = 8, .shuffle_seed = w.random() | 1, .turn_steps = 300};
-  const u32 groups = u32(index.size() / kLanes);
-  return {interpret(lowered.view(), {groups, 1, 1}, arguments, options, hooks), lowered.insts.size()};
+  return run(w, p.view(),
+             {Argument::on_demand(w.array.size() / sizeof(T)), Argument::buffer(bytes_of(index)),
+              Argument::buffer(bytes_of(out)), Argument::buffer(bytes_of(status))},
+             budget, u32(index.size() / kLanes));
 }
 
 template <class T>
@@ -216,6 +220,38 @@ TEST(Access, ASpentBudgetLeavesNothingPinnedAndThePageComesAnyway) {
     std::memcpy(&expected, &w.array[index[i] * 4], 4);
     EXPECT_EQ(out[i], expected);
     EXPECT_EQ(status[i], 0u);
+  }
+}
+
+// However many turns are left; and lanes that meet at barriers stay together.
+TEST(Access, AnAbortEndsLoops) {
+  const auto body = [](Ctx k, OnDemand<u32> a, InOut<u32> out, Val<u64> turns) {
+    auto sum = k.var(0u);
+    for (auto i : k.range(0u, 3u)) {
+      for (auto j : k.range(0, turns)) sum += a[(j & 7).as<u32>()] + i;
+      k.barrier();
+    }
+    auto n = k.var<u64>(0);
+    GPU_WHILE(k, n < turns) {
+      n += 1;
+      k.continue_if(a[k.tid() & 7] == 77);
+      sum += 1;
+    }
+    out.atomic_add(0, 1u);
+  };
+  for (const bool answered : {false, true}) {
+    World w(64, 8, 8 * kPageBytes, 11);
+    w.answers->abort = 33;
+    if (!answered) w.slots.clear();
+    w.failing_page = answered ? 0 : kForEver;
+    std::vector<u32> out(1);
+    const Program p = trace_program(body, "k", {16, 1, 1});
+    const Ran ran = run(w, p.view(),
+                        {Argument::on_demand(w.array.size() / 4), Argument::buffer(bytes_of(out)),
+                         Argument::scalar(u64{1} << 40)},
+                        kForEver, 1);
+    ASSERT_TRUE(ran.outcome.ok()) << ran.outcome.error;
+    EXPECT_EQ(out[0], 16u);
   }
 }
 

@@ -20,11 +20,16 @@ constexpr unsigned kThreadsMax = 1024;
 
 class OwnedBuffer final : public Buffer {
  public:
-  OwnedBuffer(Pages pages, std::uint64_t size, MemoryKind kind)
+  OwnedBuffer(std::shared_ptr<Core> core, Pages pages, std::uint64_t size, MemoryKind kind)
       : Buffer(reinterpret_cast<std::uintptr_t>(pages.data()), pages.data(), size, kind),
+        core_(std::move(core)),
         pages_(std::move(pages)) {}
+  ~OwnedBuffer() override {
+    if (!core_->alive()) core_->keep(std::move(pages_));
+  }
 
  private:
+  std::shared_ptr<Core> core_;
   Pages pages_;
 };
 
@@ -87,7 +92,7 @@ class HostDevice final : public Device {
     std::scoped_lock hold(allocation_);
     auto pages = Pages::make(size);
     if (!pages) return fail(std::move(pages.error()).wrap("allocate"));
-    return std::make_unique<OwnedBuffer>(std::move(*pages), size, kind);
+    return std::make_unique<OwnedBuffer>(core_, std::move(*pages), size, kind);
   }
 
   Result<std::unique_ptr<Buffer>> import(std::span<std::byte> memory) override {
@@ -127,6 +132,7 @@ class HostDevice final : public Device {
   Result<std::unique_ptr<Stream>> stream() override { return HostStream::create(core_, info_.timestamps); }
 
   std::uint64_t memory_free() const override { return memory_room().value_or(MemoryRoom{}).available_bytes; }
+  void give_up() override { core_->lose(); }
 
  private:
   std::shared_ptr<Core> core_;

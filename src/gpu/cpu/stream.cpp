@@ -37,6 +37,16 @@ Status Core::alive() const {
   return error(Code::device_lost, "the CPU device is lost: a kernel did not return in time; open it again");
 }
 
+void Core::lose() {
+  // A host thread cannot be stopped from outside: leave it, with everything it uses.
+  if (!lost.exchange(true, std::memory_order_relaxed)) pool.abandon();
+}
+
+void Core::keep(Pages pages) {
+  std::scoped_lock hold(kept_lock_);
+  kept_.push_back(std::move(pages));
+}
+
 Result<Point> Timeline::push(Task task) {
   std::unique_lock hold(lock_);
   if (!error_) return gpuio::fail(error_);
@@ -150,13 +160,11 @@ Result<std::unique_ptr<Stream>> HostStream::create(std::shared_ptr<Core> core, C
 HostStream::~HostStream() {
   if (!thread_.joinable()) return;
   timeline_->close();
-  if (timeline_->wait_ended(core_->drain_timeout_ns)) {
+  if (timeline_->wait_ended(core_->alive() ? core_->drain_timeout_ns : 0)) {
     thread_.join();
     return;
   }
-  // A host thread cannot be stopped from outside: leave it, with everything it uses, and say so from now on.
-  core_->lost.store(true, std::memory_order_relaxed);
-  core_->pool.abandon();
+  core_->lose();
   timeline_->fail(core_->alive());
   thread_.detach();
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <thread>
 
+#include "gpu/cpu/memory.hpp"
 #include "gpu/cpu/pool.hpp"
 #include "gpu/device.hpp"
 
@@ -21,6 +22,13 @@ struct Core {
   const std::uint64_t drain_timeout_ns;
   std::atomic<bool> lost{false};  // never goes back; relaxed: it guards no other data
   Status alive() const;
+  void lose();
+  // Memory that a kernel which was left behind may use: released with this, which that kernel holds.
+  void keep(Pages pages);
+
+ private:
+  std::mutex kept_lock_;
+  std::vector<Pages> kept_;
 };
 
 struct HostKernel final : Kernel {

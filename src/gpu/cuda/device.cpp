@@ -154,6 +154,10 @@ class CudaDevice final : public Device {
 
   Result<std::unique_ptr<Stream>> stream() override { return CudaStream::create(core_, info_.timestamps); }
 
+  void give_up() override {
+    core_->lose(error(Code::timeout, "it was given up: a kernel did not end in time"), true);
+  }
+
   std::uint64_t memory_free() const override {
     const Current current(*core_);
     std::size_t free = 0, total = 0;

@@ -108,7 +108,7 @@ bool CudaStream::drained() const {
   const std::uint64_t from = now_ns();
   for (unsigned round = 0;; ++round) {
     if (core_->check(driver().cuStreamQuery(stream_), "cuStreamQuery").code() != Code::busy) return true;
-    if (now_ns() - from >= core_->drain_timeout_ns()) return false;
+    if (core_->stuck() || now_ns() - from >= core_->drain_timeout_ns()) return false;
     pause(round);
   }
 }

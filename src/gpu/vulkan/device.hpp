@@ -15,6 +15,7 @@ class VulkanDevice final : public Device {
   Result<std::unique_ptr<Kernel>> load(const KernelCode& code) override;
   Result<std::unique_ptr<Stream>> stream() override { return VulkanStream::create(core_, info_.timestamps); }
   std::uint64_t memory_free() const override { return core_->memory_free(); }
+  void give_up() override { core_->lose(); }
 
   // Finds kernel_io and kernel_wait by running a kernel that waits for an answer of the host. Bounded; an
   // error means that the device did not come back.
