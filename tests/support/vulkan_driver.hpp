@@ -1,6 +1,8 @@
 // The Vulkan driver that tests run on: GPUIO_TEST_VULKAN_ICD names its manifest (`./dev test` sets it).
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -25,6 +27,8 @@ struct Messages {
 };
 
 // Opens the test's driver with validation on where its layer is installed. Without the variable: why not.
+// With GPUIO_TEST_VULKAN_REQUIRED (the full run) a driver that does not open fails the test, which else
+// skips.
 inline Result<std::unique_ptr<Device>> open(Mask mask) {
   const char* const manifest = std::getenv("GPUIO_TEST_VULKAN_ICD");
   if (manifest == nullptr)
@@ -42,8 +46,10 @@ inline Result<std::unique_ptr<Device>> open(Mask mask) {
   auto device = gpu::vulkan::open(options);
   if (!device && device.error().code() == Code::unsupported) {  // no layer
     options.validation = nullptr;
-    return gpu::vulkan::open(options);
+    device = gpu::vulkan::open(options);
   }
+  if (!device && std::getenv("GPUIO_TEST_VULKAN_REQUIRED"))
+    ADD_FAILURE() << manifest << ": " << device.error().message();
   return device;
 }
 

@@ -15,7 +15,15 @@ void PrintTo(const Config& c, std::ostream* out) { *out << c.name; }
 
 namespace {
 
+// A sanitizer looks at our code, not at the protocol: it sees the first states of each world only, and says
+// nothing about the rest.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kWhole = false;
+constexpr std::size_t kStatesMax = 30'000;
+#else
+constexpr bool kWhole = true;
 constexpr std::size_t kStatesMax = 3'000'000;
+#endif
 
 Config with(Config c, std::string name, auto change) {
   c.name = std::move(name);
@@ -35,7 +43,7 @@ TEST_P(Sound, NoStateIsWrong) {
   const Result r = explore(GetParam(), kStatesMax);
   print(GetParam(), r);
   EXPECT_EQ(r.error, kOk) << describe(r.error) << '\n' << r.trace;
-  EXPECT_TRUE(r.complete) << "more than " << kStatesMax << " states";
+  EXPECT_TRUE(r.complete || !kWhole) << "more than " << kStatesMax << " states";
 }
 
 std::vector<Config> sound() {
@@ -88,7 +96,7 @@ class Planted : public testing::TestWithParam<Config> {};
 TEST_P(Planted, IsFound) {
   const Result r = explore(GetParam(), kStatesMax);
   print(GetParam(), r);
-  EXPECT_NE(r.error, kOk) << "not found in " << r.states << " states";
+  EXPECT_TRUE(r.error != kOk || (!kWhole && !r.complete)) << "not found in " << r.states << " states";
 }
 
 std::vector<Config> planted() {
