@@ -8,7 +8,8 @@
 // launched; figures are million elements a second, `ours` being native execution. "times_loop": how many
 // times the loop's time native execution takes, the median of the rounds.
 //
-// Launches: `few`, two workgroups whose lanes stride over the grid, as fits a CPU; `lane`, an element a lane.
+// Launches: `one`, a workgroup for the thread, whose lanes stride over all elements; `lane`, an element a
+// lane.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -107,10 +108,9 @@ std::vector<Case> cases() {
 }
 
 // A launch, workgroup after workgroup.
-std::function<Status(Data&)> launch(const Case& c, const gpu::Native& native, u32 groups) {
-  return [&c, &native, groups](Data& d) -> Status {
-    const std::vector<gpu::Argument> arguments = c.arguments(d);
-    std::vector<u64> shared(shared_bytes(c.kernel) / 8 + 1);
+std::function<Status()> launch(const Case& c, const gpu::Native& native, Data& d, u32 groups) {
+  return [&native, groups, arguments = c.arguments(d),
+          shared = std::vector<u64>(shared_bytes(c.kernel) / 8 + 1)]() mutable -> Status {
     for (u32 g = 0; g < groups; ++g)
       if (Status s = native.run({.arguments = arguments,
                                  .group = {g, 0, 0},
@@ -134,18 +134,18 @@ f64 median(std::vector<f64> v) {
 
 struct Contender {
   std::string_view name;
-  std::function<Status(Data&)> run;
+  std::function<Status()> run;
   std::vector<f64> ns{};
 };
 
 // One case: a member of "cases", or why not.
-Result<std::string> compare(const Case& c, Data& d, std::string_view where, bool few, double seconds) {
+Result<std::string> compare(const Case& c, Data& d, std::string_view where, bool one_group, double seconds) {
   auto blocked = gpu::cpu::make_blocked(c.kernel);
   if (!blocked) return fail(std::move(blocked.error()));
-  const u32 groups = few ? 2 : (d.n + 255) / 256;
-  Contender contenders[] = {{"loop", [&](Data& to) { return c.loop(to), Status(); }},
-                            {"ours", launch(c, c.native, groups)},
-                            {"blocked", launch(c, *blocked, groups)}};
+  const u32 groups = one_group ? 1 : (d.n + 255) / 256;
+  Contender contenders[] = {{"loop", [&] { return c.loop(d), Status(); }},
+                            {"ours", launch(c, c.native, d, groups)},
+                            {"blocked", launch(c, *blocked, d, groups)}};
   d.reset();
   c.loop(d);
   const std::vector<f64> want = c.result(d);
@@ -155,17 +155,17 @@ Result<std::string> compare(const Case& c, Data& d, std::string_view where, bool
   for (int round = 0; round < 3 || Clock::now() < end; ++round)
     for (Contender& one : contenders) {
       d.reset();
-      if (Status s = one.run(d); !s) return fail(std::move(s));
+      if (Status s = one.run(); !s) return fail(std::move(s));
       if (!agree(c.result(d), want, c.tolerance))
         return fail(Code::general, "{}, {}: {} differs from the loop", c.kernel.name, where, one.name);
       const double t = thread_ns();
-      for (u32 r = 0; r < repeats; ++r) (void)one.run(d);
+      for (u32 r = 0; r < repeats; ++r) (void)one.run();
       one.ns.push_back((thread_ns() - t) / repeats / d.n);
     }
-  std::string out = fmt::format(R"("{} {} {}": {{)", c.kernel.name, where, few ? "few" : "lane");
+  std::string out = fmt::format(R"("{} {} {}": {{)", c.kernel.name, where, one_group ? "one" : "lane");
   for (const Contender& one : contenders) {
     out += fmt::format(R"("{}": [)", one.name);
-    for (const f64 ns : one.ns) out += fmt::format("{}{:.1f}", &ns == one.ns.data() ? "" : ", ", 1e3 / ns);
+    for (const f64& ns : one.ns) out += fmt::format("{}{:.1f}", &ns == one.ns.data() ? "" : ", ", 1e3 / ns);
     out += "], ";
   }
   std::vector<f64> times;
@@ -183,10 +183,10 @@ int run(double seconds, u32 memory, std::string_view only) {
     struct Where {
       Data& data;
       std::string_view name;
-      bool few;
+      bool one_group;
     };
     for (const Where& w : {Where{cache, "l1", true}, Where{dram, "dram", true}, Where{dram, "dram", false}}) {
-      auto row = compare(c, w.data, w.name, w.few, seconds);
+      auto row = compare(c, w.data, w.name, w.one_group, seconds);
       if (!row) return fmt::print(stderr, "{}\n", row.error().message()), 1;
       rows += (rows.empty() ? "\n  " : ",\n  ") + *row;
     }
