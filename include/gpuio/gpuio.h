@@ -201,6 +201,7 @@ typedef enum {
   GPUIO_STREAM_LOW_PRIORITY = 2
 } gpuio_stream_priority_t;
 
+// On the current device. The priority is a wish, which no device of this version can grant.
 GPUIO_API gpuio_error_t gpuio_stream_create(gpuio_context_t ctx, gpuio_stream_t* stream,
                                             gpuio_stream_priority_t priority);
 // Blocks until the work in it is done.
@@ -219,7 +220,7 @@ GPUIO_API gpuio_error_t gpuio_event_destroy(gpuio_context_t ctx, gpuio_event_t e
 GPUIO_API gpuio_error_t gpuio_event_record(gpuio_context_t ctx, gpuio_event_t event, gpuio_stream_t stream);
 // Blocks until it has completed; INVALID_ARG if it was never recorded.
 GPUIO_API gpuio_error_t gpuio_event_synchronize(gpuio_context_t ctx, gpuio_event_t event);
-// Milliseconds from start to end; BUSY while one of them is not complete.
+// Milliseconds from start to end, both recorded in one stream; BUSY while one of them is not complete.
 GPUIO_API gpuio_error_t gpuio_event_elapsed_time(gpuio_context_t ctx, gpuio_event_t start, gpuio_event_t end,
                                                  float* ms);
 
@@ -244,7 +245,7 @@ typedef enum {
 // A range that requests can name: memory, or a part of what a handle has opened.
 typedef struct {
   void* base_addr;    // for the CPU; NULL where it cannot reach it
-  void* gpu_addr;     // for kernels; NULL where they cannot reach it
+  void* gpu_addr;     // for kernels; NULL where they cannot reach it or no device was used yet
   uint64_t bus_addr;  // for other devices on the bus; 0 where unknown
   size_t length;      // bytes, as asked for
   gpuio_mem_type_t type;
@@ -258,10 +259,10 @@ typedef struct {
 // memory holds at first is undefined.
 GPUIO_API gpuio_error_t gpuio_malloc(gpuio_context_t ctx, size_t size, void** memory);  // host
 GPUIO_API gpuio_error_t gpuio_malloc_pinned(gpuio_context_t ctx, size_t size,
-                                            void** memory);  // host, never paged
+                                            void** memory);  // host, and kernels reach it
 GPUIO_API gpuio_error_t gpuio_malloc_device(gpuio_context_t ctx, size_t size, void** memory);
 GPUIO_API gpuio_error_t gpuio_malloc_unified(gpuio_context_t ctx, size_t size,
-                                             void** memory);  // both reach it
+                                             void** memory);  // both reach it by one address
 // Memory of any of the four; NULL is SUCCESS, a pointer that came from none of them INVALID_ARG. While a
 // kernel waits for data the memory is given back later: freeing never blocks on it.
 GPUIO_API gpuio_error_t gpuio_free(gpuio_context_t ctx, void* memory);
@@ -277,7 +278,9 @@ GPUIO_API gpuio_error_t gpuio_unregister_memory(gpuio_context_t ctx, gpuio_memor
 // Between any two memories that the library knows or the CPU can reach. Blocks until the bytes are there.
 GPUIO_API gpuio_error_t gpuio_memcpy(gpuio_context_t ctx, void* dst, const void* src, size_t size,
                                      gpuio_stream_t stream);
-// As above, in the order of the stream, without blocking: both memories must stay until it is synchronized.
+// As above, in the order of the stream: both memories must stay until it is synchronized. Does not block,
+// except on a stream of a GPU with memory that the library does not know, which then waits for the work
+// before it.
 GPUIO_API gpuio_error_t gpuio_memcpy_async(gpuio_context_t ctx, void* dst, const void* src, size_t size,
                                            gpuio_stream_t stream);
 
@@ -367,12 +370,14 @@ typedef void (*gpuio_callback_t)(gpuio_request_t request, gpuio_error_t error, v
 
 typedef struct {
   gpuio_request_type_t type;
-  gpuio_io_engine_t engine;
+  gpuio_io_engine_t engine;  // for the reader: the regions decide
   gpuio_memory_region_t* src;
   uint64_t src_offset;  // bytes into src
   gpuio_memory_region_t* dst;
   uint64_t dst_offset;
   size_t length;  // bytes
+  // It begins when the work before it in the stream is done, and the work after it waits for it. NULL: at
+  // once and in no order, but the default stream is idle only when it has ended.
   gpuio_stream_t stream;
   bool async;                 // false: gpuio_request_submit blocks until it is complete
   gpuio_callback_t callback;  // may be NULL
@@ -386,14 +391,14 @@ GPUIO_API gpuio_error_t gpuio_request_create(gpuio_context_t ctx, const gpuio_re
                                              gpuio_request_t* request);
 // Cancels it if it is in flight, and blocks until it has completed.
 GPUIO_API gpuio_error_t gpuio_request_destroy(gpuio_context_t ctx, gpuio_request_t request);
-// BUSY when it is in flight already or the queue is full. With async = false blocks, and answers how it
-// ended.
+// BUSY when it is in flight already or 4096 are. With async = false blocks, and answers how it ended; then,
+// and wherever else a call would block, it is BUSY in a callback of the same context.
 GPUIO_API gpuio_error_t gpuio_request_submit(gpuio_context_t ctx, gpuio_request_t request);
 // Blocks until it is complete and answers how it ended; TIMEOUT when that takes longer: it goes on.
 // timeout_us 0 only looks; UINT64_MAX waits for ever.
 GPUIO_API gpuio_error_t gpuio_request_wait(gpuio_context_t ctx, gpuio_request_t request, uint64_t timeout_us);
 // Asks it to end. It still completes, with CANCELED or with what it had reached; until then its memory is in
-// use.
+// use. One that waits for its stream ends when its turn comes; so it does with a timeout.
 GPUIO_API gpuio_error_t gpuio_request_cancel(gpuio_context_t ctx, gpuio_request_t request);
 GPUIO_API gpuio_error_t gpuio_request_get_status(gpuio_context_t ctx, gpuio_request_t request,
                                                  gpuio_request_status_t* status);
@@ -435,7 +440,7 @@ typedef struct {
 
 typedef void (*gpuio_progress_callback_t)(const gpuio_progress_t* progress, void* user_data);
 
-// Called now and then while bytes move, and once at the end. NULL stops it.
+// Called while it is in flight, at least ten times a second, and once at the end. NULL stops it.
 GPUIO_API gpuio_error_t gpuio_request_set_progress_callback(gpuio_context_t ctx, gpuio_request_t request,
                                                             gpuio_progress_callback_t callback,
                                                             void* user_data);

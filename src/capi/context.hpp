@@ -9,30 +9,94 @@
 //   }
 #pragma once
 
+#include <map>
 #include <memory>
+#include <mutex>
 #include <utility>
+#include <vector>
 
+#include "base/clock.hpp"
 #include "base/config.hpp"
 #include "capi/arrays.hpp"
 #include "capi/devices.hpp"
 #include "capi/error.hpp"
+#include "capi/event.hpp"
 #include "capi/handles.hpp"
 #include "capi/in_flight.hpp"
+#include "capi/memory.hpp"
+#include "capi/region.hpp"
+#include "capi/request.hpp"
+#include "capi/stats.hpp"
+#include "capi/stream.hpp"
 #include "io/registry.hpp"
+#include "io/transfer_service.hpp"
 
 namespace gpuio::capi {
 
 class Context {
  public:
   static Result<std::shared_ptr<Context>> create(Config config);
-  explicit Context(Config given) : config(std::move(given)), devices(config) {}
+  explicit Context(Config given);
 
+  // What is in flight ends with CANCELED, and nothing new begins. Blocks until that is done.
+  void shut_down();
+
+  // NULL is the default stream of the current device.
+  Result<std::shared_ptr<Stream>> stream_of(gpuio_stream_t handle);
+  // Those that are there: of every device that was current.
+  std::vector<std::shared_ptr<Stream>> default_streams();
+  // The target of a URI; UNSUPPORTED for what this build has no engine for.
+  Result<io::Opened> open(const char* uri, std::uint32_t flags);
+
+  // Whether this thread is in a callback of this context, where it must not wait for what only that thread
+  // ends.
+  bool in_callback() const;
+  Status may_block() const;
+
+  io::Schedule schedule() const;
+  void set_schedule(io::Schedule schedule);
+  io::RetryPolicy retry() const;
+  void set_retry(const io::RetryPolicy& policy);
+
+  // In an order in which the last can go first.
   const Config config;
+  const SteadyClock clock;
+  Stats stats;
+  Beside beside;  // requests without a stream
   io::Registry registry;
   Devices devices;
+  Memory memory;
+  Table<Handle, gpuio_handle_t> handles{"handle"};
+  Table<Region, void*> regions{"region"};
+  std::unique_ptr<io::TransferService> transfers;
+  Table<Stream, gpuio_stream_t> streams{"stream"};
+  Table<Event, gpuio_event_t> events{"event"};
+  Table<Request, gpuio_request_t> requests{"request"};
   InFlight in_flight;  // calls that block; told to stop when the context ends
   ContextArrays arrays;
   Table<Proxy, gpuio_proxy_t> proxies{"proxy"};
+
+ private:
+  friend class CallbackScope;
+  std::mutex callbacks_;  // held while one runs
+  mutable std::mutex policies_mutex_;
+  io::Schedule schedule_ = io::Schedule::fifo;
+  io::RetryPolicy retry_;
+  std::mutex default_streams_mutex_;
+  std::map<int, std::shared_ptr<Stream>> default_streams_;  // by device
+};
+
+// Around every callback: one at a time, on a thread that knows that it is in one.
+class CallbackScope {
+ public:
+  explicit CallbackScope(Context& context);
+  ~CallbackScope();
+  CallbackScope(const CallbackScope&) = delete;
+  CallbackScope& operator=(const CallbackScope&) = delete;
+
+ private:
+  std::scoped_lock<std::mutex> hold_;
+  const Context* before_;
 };
 
 // NULL is INVALID_ARG; what is no context (any more) NOT_INITIALIZED.

@@ -12,7 +12,6 @@ namespace gpuio::capi {
 
 void Devices::find() {
   if (found_) return;
-  cpu_.found = gpu::cpu::probe().devices.at(0);
   const auto most = config_.max_gpus < 0 ? ~std::size_t{0} : static_cast<std::size_t>(config_.max_gpus);
   if (most > 0) {
     for (auto& found : gpu::cuda::probe().devices) gpus_.push_back({std::move(found), nullptr});
@@ -35,11 +34,18 @@ void Devices::find() {
 }
 
 Result<Devices::Entry*> Devices::entry(int id) {
-  find();
   if (id == kCpu) return &cpu_;
+  find();
   if (id >= 0 && static_cast<std::size_t>(id) < gpus_.size()) return &gpus_[static_cast<std::size_t>(id)];
   if (gpus_.empty()) return fail(Code::not_found, "device {}: no GPU was found; the CPU device is -1", id);
   return fail(Code::not_found, "device {}: the GPUs are 0 to {}, the CPU device is -1", id, gpus_.size() - 1);
+}
+
+Devices::Devices(const Config& config) : config_(config) { cpu_.found = gpu::cpu::probe().devices.at(0); }
+
+bool Devices::found() {
+  std::scoped_lock hold(mutex_);
+  return found_;
 }
 
 int Devices::count() {

@@ -24,8 +24,9 @@ class Devices {
  public:
   static constexpr int kCpu = -1;
 
-  explicit Devices(const Config& config) : config_(config) {}
+  explicit Devices(const Config& config);
 
+  bool found();  // whether anybody has asked yet
   int count();
   Result<gpu::DeviceInfo> info(int id);
   Result<gpu::Device*> open(int id);

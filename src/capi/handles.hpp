@@ -55,12 +55,10 @@ class Table {
     for (const auto& [handle, object] : objects_) list.push_back(object);
     return list;
   }
-  // Empties it and gives what was there.
-  std::vector<std::shared_ptr<T>> take_all() {
-    auto list = all();
+  template <class Which>
+  void remove_if(Which&& which) {
     std::scoped_lock hold(mutex_);
-    objects_.clear();
-    return list;
+    std::erase_if(objects_, [&](const auto& entry) { return which(*entry.second); });
   }
 
  private:

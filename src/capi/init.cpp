@@ -82,14 +82,15 @@ Status finalize(gpuio_context_t ctx) {
     if (found == contexts().live.end()) return no_such_context(ctx);
     if (found->second.ending)
       return error(Code::already_initialized, "another thread is finalizing this context; let it");
+    if (Status s = found->second.context->may_block(); !s) return s;
     found->second.ending = true;
     context = found->second.context;
   }
+  context->shut_down();
   {
     std::scoped_lock hold(contexts().mutex);
     contexts().live.erase(ctx);
   }
-  context->in_flight.end();
   // Calls that were under way end soon, now that nothing they could wait for goes on; then this is the last
   // owner.
   while (context.use_count() > 1) std::this_thread::sleep_for(std::chrono::microseconds(100));

@@ -106,9 +106,9 @@ void Transfers::cancel_all() {
 }
 
 void Transfers::modify(Transfer& t, std::int32_t priority, std::uint64_t rate_bytes_per_second) {
+  if (!t.active_) return;
   t.rate_bytes_per_second = rate_bytes_per_second;
   const std::int32_t before = std::exchange(t.priority, priority);
-  if (!t.active_) return;
   t.next_piece_ns_ = clock_.now_ns();
   if (t.schedule == Schedule::priority) t.order_ = priority;
   if (t.schedule == Schedule::adaptive)

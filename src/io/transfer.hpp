@@ -137,6 +137,7 @@ class Transfers {
   // It finishes with CANCELED, unless all bytes are there already. One that is not in flight is left alone.
   void cancel(Transfer& transfer);
   void cancel_all();
+  // Likewise.
   void modify(Transfer& transfer, std::int32_t priority, std::uint64_t rate_bytes_per_second);
 
   bool poll();  // whether anything moved; then poll again before waiting

@@ -3,10 +3,14 @@
 #ifndef GPUIO_TESTS_CAPI_CHECK_H
 #define GPUIO_TESTS_CAPI_CHECK_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <gpuio/gpuio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int check_failed;
 

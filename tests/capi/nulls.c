@@ -1,8 +1,8 @@
 // NULL where a handle or an output is needed is INVALID_ARG, destroying a NULL handle is SUCCESS, and a
 // failed call clears its outputs: for every function of both headers (symbols.py holds the list to that).
-#include <gpuio/gpuio_ai.h>
-
 #include "check.h"
+
+#include <gpuio/gpuio_ai.h>
 
 #define BAD(call) CHECK_CODE(GPUIO_ERROR_INVALID_ARG, call)
 

@@ -1,0 +1,210 @@
+#include "capi/memory.hpp"
+
+#include <cstring>
+
+#include "base/log.hpp"
+#include "capi/context.hpp"
+
+namespace gpuio::capi {
+
+Result<std::byte*> Memory::allocate(gpu::Device& device, int device_id, gpuio_mem_type_t type,
+                                    std::size_t size) {
+  auto block = std::make_shared<Allocation>();
+  const bool host = type != GPUIO_MEM_DEVICE;
+  auto buffer = device.allocate(host ? gpu::MemoryKind::pinned : gpu::MemoryKind::device, size);
+  if (!buffer) return fail(std::move(buffer).error());
+  const gpu::Buffer& made = **buffer;
+  auto* const address = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(made.address()));
+  if (type == GPUIO_MEM_UNIFIED && made.host() != address)
+    return fail(
+        Code::unsupported,
+        "{} gives memory one address for kernels and another for the CPU; use gpuio_malloc_pinned, and the "
+        "gpu_addr of its region in kernels",
+        device.info().name);
+  if (type == GPUIO_MEM_PINNED && device.info().backend == gpu::Backend::cpu) {
+    auto lock = MemoryLock::lock(made.host(), size);
+    if (lock) block->lock = std::move(*lock);
+    else log(LogLevel::debug, "{} bytes are present but may be paged out: {}", size, lock.error().message());
+  }
+  block->pointer = host ? made.host() : address;
+  block->device = &device;
+  block->device_id = device_id;
+  block->type = type;
+  block->buffer = std::move(*buffer);
+  std::byte* const pointer = block->pointer;
+  std::scoped_lock hold(mutex_);
+  blocks_[reinterpret_cast<std::uintptr_t>(pointer)] = std::move(block);
+  return pointer;
+}
+
+Status Memory::free(void* pointer) {
+  std::shared_ptr<Allocation> ended;  // given back after the lock
+  std::scoped_lock hold(mutex_);
+  const auto found = blocks_.find(reinterpret_cast<std::uintptr_t>(pointer));
+  if (found == blocks_.end())
+    return error(Code::invalid_arg, "{} is no memory of this context: freed already, or from elsewhere",
+                 pointer);
+  ended = std::move(found->second);
+  blocks_.erase(found);
+  return {};
+}
+
+Result<Memory::Found> Memory::find(const void* pointer, std::size_t size) const {
+  const auto at = reinterpret_cast<std::uintptr_t>(pointer);
+  std::scoped_lock hold(mutex_);
+  auto after = blocks_.upper_bound(at);
+  if (after == blocks_.begin()) return Found{};
+  const auto& [base, block] = *std::prev(after);
+  const std::uint64_t offset = at - base, length = block->buffer->size();
+  if (offset >= length) return Found{};
+  if (size > length - offset)
+    return fail(Code::invalid_address, "{} bytes at {} reach past the end of an allocation of {} bytes", size,
+                pointer, length);
+  return Found{block, offset};
+}
+
+namespace {
+
+Status allocate(Context& c, int device_id, gpuio_mem_type_t type, std::size_t size, void** memory) {
+  if (size == 0) return {};
+  auto device = c.devices.open(device_id);
+  if (!device) return std::move(device).error();
+  auto made = c.memory.allocate(**device, device_id, type, size);
+  if (!made) return std::move(made).error();
+  *memory = *made;
+  return {};
+}
+
+// The client's own memory as a device's operations take it.
+class Borrowed final : public gpu::Buffer {
+ public:
+  Borrowed(const void* memory, std::size_t size)
+      : Buffer(reinterpret_cast<std::uintptr_t>(memory), static_cast<std::byte*>(const_cast<void*>(memory)),
+               size, gpu::MemoryKind::pinned) {}
+};
+
+// One copy, ready to be given to a stream; what it uses stays until then.
+struct Copy {
+  std::byte* dst;
+  const std::byte* src;
+  std::size_t size;
+  Memory::Found to, from;
+  const gpu::Device* device;
+
+  static constexpr std::size_t kPieceBytes = 4 << 20;
+
+  bool on_device(const Memory::Found& side) const { return side.block && side.block->device == device; }
+  // As plain memory; null when the CPU cannot reach it.
+  static std::byte* host(const Memory::Found& side, const std::byte* pointer) {
+    if (!side.block) return const_cast<std::byte*>(pointer);
+    std::byte* const base = side.block->buffer->host();
+    return base ? base + side.offset : nullptr;
+  }
+
+  Status operator()(gpu::Stream& queue) const {
+    if (device->info().backend == gpu::Backend::cpu) {
+      std::byte *const a = host(to, dst), *const b = host(from, src);
+      if (!a || !b) return elsewhere();
+      Borrowed target(a, size);
+      return queue.copy(target, 0, Borrowed(b, size), 0, size);
+    }
+    if (on_device(to) && on_device(from))
+      return queue.copy(*to.block->buffer, to.offset, *from.block->buffer, from.offset, size);
+    if (!on_device(to) && !on_device(from)) return between_hosts(queue);
+    const bool up = on_device(to);
+    std::byte* const other = up ? host(from, src) : host(to, dst);
+    if (!other) return elsewhere();
+    // The device copies what it is given at once, so earlier work of the stream must have written it by then.
+    if (up)
+      if (Status s = queue.wait(queue.last(), gpu::kForever); !s) return s;
+    for (std::size_t at = 0; at < size; at += kPieceBytes) {
+      const std::size_t n = std::min(kPieceBytes, size - at);
+      const auto give = [&] {
+        return up ? queue.upload(*to.block->buffer, to.offset + at, {other + at, n})
+                  : queue.download({other + at, n}, *from.block->buffer, from.offset + at);
+      };
+      Status s = give();
+      if (s.code() == Code::busy) {  // as much is open as can be
+        if (Status done = queue.wait(queue.last(), gpu::kForever); !done) return done;
+        s = give();
+      }
+      if (!s) return s;
+    }
+    return {};
+  }
+
+  // Nothing for the device to do: in its order all the same.
+  Status between_hosts(gpu::Stream& queue) const {
+    std::byte *const a = host(to, dst), *const b = host(from, src);
+    if (!a || !b) return elsewhere();
+    if (Status s = queue.wait(queue.last(), gpu::kForever); !s) return s;
+    std::memmove(a, b, size);
+    return {};
+  }
+  static Status elsewhere() {
+    return error(Code::unsupported,
+                 "one side is memory of another device than the stream's; copy through host memory");
+  }
+};
+
+Status copy(Context& c, void* dst, const void* src, std::size_t size, gpuio_stream_t handle, bool wait) {
+  if (!dst || !src) return null_argument("a memory");
+  if (wait)
+    if (Status s = c.may_block(); !s) return s;
+  auto stream = c.stream_of(handle);
+  if (!stream) return std::move(stream).error();
+  auto to = c.memory.find(dst, size), from = c.memory.find(src, size);
+  if (!to) return std::move(to).error();
+  if (!from) return std::move(from).error();
+  if (size == 0) return {};
+  Copy work{static_cast<std::byte*>(dst),
+            static_cast<const std::byte*>(src),
+            size,
+            std::move(*to),
+            std::move(*from),
+            &(*stream)->device()};
+  if (work.dst < work.src + size && work.src < work.dst + size)
+    return error(Code::invalid_arg, "the two ranges of {} bytes overlap; copy through other memory", size);
+  if (Status s = (*stream)->enqueue(std::move(work)); !s) return s;
+  return wait ? (*stream)->synchronize() : Status();
+}
+
+}  // namespace
+}  // namespace gpuio::capi
+
+using namespace gpuio;
+using namespace gpuio::capi;
+
+extern "C" {
+
+gpuio_error_t gpuio_malloc(gpuio_context_t ctx, size_t size, void** memory) {
+  return call("gpuio_malloc", ctx, Outputs(memory),
+              [&](Context& c) { return allocate(c, Devices::kCpu, GPUIO_MEM_DEFAULT, size, memory); });
+}
+gpuio_error_t gpuio_malloc_pinned(gpuio_context_t ctx, size_t size, void** memory) {
+  return call("gpuio_malloc_pinned", ctx, Outputs(memory),
+              [&](Context& c) { return allocate(c, c.devices.current(), GPUIO_MEM_PINNED, size, memory); });
+}
+gpuio_error_t gpuio_malloc_device(gpuio_context_t ctx, size_t size, void** memory) {
+  return call("gpuio_malloc_device", ctx, Outputs(memory),
+              [&](Context& c) { return allocate(c, c.devices.current(), GPUIO_MEM_DEVICE, size, memory); });
+}
+gpuio_error_t gpuio_malloc_unified(gpuio_context_t ctx, size_t size, void** memory) {
+  return call("gpuio_malloc_unified", ctx, Outputs(memory),
+              [&](Context& c) { return allocate(c, c.devices.current(), GPUIO_MEM_UNIFIED, size, memory); });
+}
+
+gpuio_error_t gpuio_free(gpuio_context_t ctx, void* memory) {
+  return call("gpuio_free", ctx, [&](Context& c) { return memory ? c.memory.free(memory) : Status(); });
+}
+
+gpuio_error_t gpuio_memcpy(gpuio_context_t ctx, void* dst, const void* src, size_t size,
+                           gpuio_stream_t stream) {
+  return call("gpuio_memcpy", ctx, [&](Context& c) { return copy(c, dst, src, size, stream, true); });
+}
+gpuio_error_t gpuio_memcpy_async(gpuio_context_t ctx, void* dst, const void* src, size_t size,
+                                 gpuio_stream_t stream) {
+  return call("gpuio_memcpy_async", ctx, [&](Context& c) { return copy(c, dst, src, size, stream, false); });
+}
+
+}  // extern "C"
