@@ -60,13 +60,8 @@ GPUIO_INLINE void move_bytes(T* here, std::byte* there) {
 }
 template <bool Out, class T>
 GPUIO_INLINE void move_lanes(V<T>* here, std::byte* there) {
-  T at[kLanes];
-  if constexpr (Out) {
-    store_lanes(at, *here);
-    std::memcpy(there, at, sizeof(at));
-  } else {
-    *here = load_lanes(reinterpret_cast<const T*>(there));
-  }
+  if constexpr (Out) store_lanes(reinterpret_cast<T*>(there), *here);
+  else *here = load_lanes(reinterpret_cast<const T*>(there));
 }
 template <class K, u32 I, bool Out>
 GPUIO_INLINE void move_value(Lane<K> lane, std::byte* kept) {
