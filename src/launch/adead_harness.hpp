@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "gpu/cpu/cpu.hpp"
+#include "gpu/cuda/cuda.hpp"
 #include "launch/adead.hpp"
 #include "support/vulkan_driver.hpp"
 
@@ -66,11 +67,15 @@ inline Bytes operations(const std::vector<Operation>& list) {
 class AdeadOnDevice : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    if (std::string_view(GetParam()) == "cpu") {
+    const std::string_view name = GetParam();
+    if (name == "cpu") {
       device_ = std::move(*gpu::cpu::open({.threads = 2}));
       return;
     }
-    auto opened = test_vulkan::open({});
+#ifdef __SANITIZE_THREAD__
+    GTEST_SKIP() << "ThreadSanitizer does not see what an uninstrumented driver synchronises";
+#endif
+    auto opened = name == "cuda" ? gpu::cuda::open({}) : test_vulkan::open({});
     if (!opened) GTEST_SKIP() << opened.error().message();
     device_ = std::move(*opened);
   }

@@ -150,7 +150,7 @@ std::vector<Scenario> scenarios() {
 namespace {
 
 class AdeadOperations : public AdeadOnDevice {};
-INSTANTIATE_TEST_SUITE_P(On, AdeadOperations, testing::Values("cpu", "vulkan"),
+INSTANTIATE_TEST_SUITE_P(On, AdeadOperations, testing::Values("cpu", "vulkan", "cuda"),
                          [](const auto& device) { return std::string(device.param); });
 
 TEST_P(AdeadOperations, EachIsItsOracle) {
@@ -207,7 +207,6 @@ TEST_P(AdeadOperations, Container) {
 }
 
 TEST_P(AdeadOperations, ABufferThatIsTooSmall) {
-  if (IsSkipped()) return;
   auto module = parse_adead(operations(scenarios()[3].list));
   auto adead = Adead::make(*device_, *module);
   ASSERT_TRUE(adead);
@@ -262,6 +261,8 @@ TEST(AdeadOperationsParse, GarbageIsRefusedWithItsOffset) {
        "18446744065119617025 elements"},
       {"in place", bytes({alloc, other, {0x20, {0, 1, 1, 4, 4, 4}}}), Code::invalid_arg,
        "MATMUL: register 1 is operand and result"},
+      {"attention in place", bytes({alloc, other, {0x40, {0, 0, 1, 1, 4, 4}}}), Code::invalid_arg,
+       "ATTENTION: register 1 is operand and result"},
       {"heads", bytes({alloc, {0x41, {0, 0, 0, 0, 4, 4, 3}}}), Code::invalid_arg,
        "MHA: 3 heads of 4 columns"},
       {"no heads", bytes({alloc, {0x41, {0, 0, 0, 0, 4, 4, 0}}}), Code::invalid_arg, "MHA: 0 heads"},

@@ -258,6 +258,7 @@ class Operations {
       if (!memory) return memory.error();
       in[i] = *memory;
     }
+    if (in[3] == in[2]) return in_place(operand_[3]);
     const u64 width = dim / heads;
     const auto count = product({heads, length, length, 4});
     if (!count || *count > kScratchMax || (scratch_bytes_ += *count) > kScratchMax) return too_much();
