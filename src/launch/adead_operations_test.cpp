@@ -3,7 +3,7 @@
 #include <cmath>
 #include <functional>
 
-#include "launch/adead_harness.hpp"
+#include "support/adead.hpp"
 
 namespace gpuio::launch {
 namespace {
@@ -269,8 +269,9 @@ TEST(AdeadOperationsParse, GarbageIsRefusedWithItsOffset) {
       {"FFN without weights", bytes({alloc, {0x42, {0, 0, 0, 4, 4, 4}}}), Code::invalid_arg,
        "FFN with 6 operands; it takes 7"},
       {"memset", bytes({alloc, {0x14, {0, 256, 64}}}), Code::invalid_arg, "MEMSET: a value of 256"},
-      {"memory", bytes({{kAlloc, {0xfffffffc, 0}}, {0x40, {0, 0, 0, 0, 0x10000000, 1}}}), Code::unsupported,
-       "ATTENTION: the program uses more than"},
+      {"memory",
+       bytes({{kAlloc, {0xfffffffc, 0}}, {kAlloc, {0xfffffffc, 1}}, {0x40, {0, 0, 0, 1, 0x10000000, 1}}}),
+       Code::unsupported, "ATTENTION: the program uses more than"},
       {"container without GPU code", empty, Code::unsupported, "its 3 bytes of CPU code are never run"},
       {"container's lengths", lengths, Code::invalid_arg, "offset 8: the header's lengths"},
       {"container's version", hybrid_version, Code::unsupported, "version 2 of the AHYB container"},

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <functional>
 
-#include "launch/adead_harness.hpp"
+#include "support/adead.hpp"
 
 namespace gpuio::launch {
 namespace {
