@@ -112,10 +112,14 @@ Result<RunReport> Arrays::run(const Kernel& form, const gpu::Grid& grid,
   if (arguments.size() != kernel.params.size())
     return fail(Code::invalid_arg, "kernel {} has {} parameters; {} arguments were given", kernel.name,
                 kernel.params.size(), arguments.size());
+  if (copier_ != nullptr && copier_->stuck())
+    return fail(Code::device_lost, "kernel {}: an earlier copy into the page cache of {} never landed",
+                kernel.name, device_.info().name);
   Launch launch{form, kernel, grid, arguments, options, SteadyClock().now_ns(), 0, {}};
   const gpu::DeviceInfo& device = device_.info();
   launch.report.native = options.native && form.native.run && options.miss != Miss::yield &&
-                         device.backend == gpu::Backend::cpu && device.kernel_io.available;
+                         device.backend == gpu::Backend::cpu && device.kernel_io.available &&
+                         !cache_->local();
   const bool waits = options.miss == Miss::wait || launch.report.native;
   launch.report.choice = choice(device, form, options, launch.report.native);
   Status status = waits ? run_waiting(launch) : run_yielding(launch);
@@ -162,18 +166,33 @@ Status Arrays::run_waiting(Launch& launch) {
 
 Status Arrays::wait_for_kernel(Launch& launch, const gpu::Kernel& kernel,
                                std::span<const gpu::Argument> arguments) {
-  auto service = Service::start(*cache_, *space_, options_.service);
+  if (cache_->local() && copier_ == nullptr) {
+    if (const gpu::Capability& overlap = device_.info().overlap; !overlap.available)
+      return error(
+          Code::unsupported,
+          "{} cannot copy while a kernel waits: {}; run it with yield, or keep the cache in host memory",
+          device_.info().name, overlap.reason);
+    auto copier = Copier::start(device_, *cache_);
+    if (!copier) return std::move(copier).error();
+    copier_ = std::move(*copier);
+  }
+  auto service = Service::start(*cache_, *space_, options_.service, copier_.get());
   if (!service) return std::move(service).error();
   Service& s = **service;
 
   const std::uint64_t launched_ns = launch.spent_ns();
   s.begin();
-  Status ran = stream_->launch(kernel, launch.grid, arguments);
+  Status ran = cache_->to_device(*stream_);
+  if (ran) ran = stream_->launch(kernel, launch.grid, arguments);
   if (ran.ok()) ran = await(launch, &s);
   launch.report.running_seconds = double(launch.spent_ns() - launched_ns) / 1e9;
   if (ran.code() == Code::device_lost) return ran;  // its lanes may go on asking
+  // The mailboxes that lanes left behind are finished in the host's copy of the directory.
+  Status fetched = cache_->from_device(*stream_);
+  if (fetched) fetched = stream_->wait(stream_->last(), launch.options.grace_ns);
   Status ended = s.end(launch.options.grace_ns);
   if (!ran) return ran;
+  if (!fetched) return fetched;
   if (!ended) return ended;
   launch.report.miss = Miss::wait;
   launch.report.launches = 1;
@@ -244,17 +263,18 @@ Status Arrays::run_yielding(Launch& launch) {
                                               kernel::size_of(launch.kernel.params[array.object].type)));
   }
 
-  Answerer answerer(*cache_, *space_, *pager_);
+  Answerer answerer(*cache_, *space_, *pager_, *stream_);
   const std::uint64_t launched_ns = launch.spent_ns();
   for (;;) {
     header.unfinished = 0;
+    if (Status s = cache_->to_device(*stream_); !s) return s;
     if (Status s = stream_->launch(**loaded, launch.grid, arguments); !s) return s;
     ++launch.report.launches;
     if (Status s = await(launch, nullptr); !s) return s;
     if (header.unfinished == 0) break;
     const std::uint64_t left =
         launch.options.timeout_ns - std::min(launch.options.timeout_ns, launch.spent_ns());
-    answerer.answer(records, left, launch.options.cancel);
+    if (Status s = answerer.answer(records, left, launch.options.cancel); !s) return s;
     launch.report.pages = answerer.pages();
     // What was cut short has been answered with an error; the lanes that got it do not run again.
     if (const Code over = launch.over(); over != Code::ok) return launch.ended(over, answerer.pages());

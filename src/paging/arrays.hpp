@@ -38,6 +38,7 @@
 #include "gpu/device.hpp"
 #include "io/registry.hpp"
 #include "paging/cache.hpp"
+#include "paging/copier.hpp"
 #include "paging/pager.hpp"
 #include "paging/service.hpp"
 #include "paging/space.hpp"
@@ -135,8 +136,10 @@ class Arrays {
   Status wait_for_kernel(Launch& launch, const gpu::Kernel& kernel, std::span<const gpu::Argument> arguments);
   Result<std::unique_ptr<gpu::Kernel>> load_native(const Launch& launch, gpu::Argument& table);
   Status run_yielding(Launch& launch);
-  // Gives `use` each page of [first, last) with its bytes, from the cache or brought into it.
+  // Gives `use` each page of [first, last) with its bytes, from the cache (null there unless `look`) or
+  // brought into it.
   Status bring(const Range& range, std::uint64_t first, std::uint64_t last, const Patience& patience,
+               bool look,
                const std::function<void(std::uint64_t page, const std::byte* bytes, bool hit)>& use);
   Status await(Launch& launch, Service* service);
 
@@ -147,7 +150,8 @@ class Arrays {
   std::unique_ptr<Cache> cache_;
   std::unique_ptr<gpu::Buffer> table_;  // a PageTable; kept, as all buffers are, for a kernel that never ends
   std::unique_ptr<gpu::Stream> stream_;
-  std::unique_ptr<Pager> pager_;  // for answers between launches
+  std::unique_ptr<Pager> pager_;    // for answers between launches
+  std::unique_ptr<Copier> copier_;  // of a local cache, from the first run that waits
 };
 
 }  // namespace gpuio::paging

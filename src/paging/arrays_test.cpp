@@ -50,9 +50,13 @@ struct Way {
   const char* device;
   Miss miss;
   bool native = false;
+  Place place = Place::automatic;
 };
 std::ostream& operator<<(std::ostream& to, const Way& w) {
-  return to << w.device << (w.miss == Miss::wait ? "Wait" : "Yield") << (w.native ? "Native" : "");
+  return to << w.device << (w.miss == Miss::wait ? "Wait" : "Yield") << (w.native ? "Native" : "")
+            << (w.place == Place::device ? "Local"
+                : w.place == Place::host ? "Host"
+                                         : "");
 }
 
 std::byte byte_at(std::uint64_t i) { return std::byte(i * 167 + (i >> 8) * 13); }
@@ -80,8 +84,9 @@ class ArraysTest : public ::testing::TestWithParam<Way> {
   }
 
   // An engine of `bytes` bytes of the pattern, as an array of elements of the size.
-  Array open(std::uint64_t bytes, std::uint32_t element, const CacheOptions& cache,
+  Array open(std::uint64_t bytes, std::uint32_t element, CacheOptions cache,
              const io::FaultOptions& faults = {}) {
+    cache.place = GetParam().place;
     auto memory = io::make_memory_engine();
     io::Engine& inner = *memory;
     engine_ = std::make_unique<io::FaultEngine>(std::move(memory), faults);
@@ -354,7 +359,12 @@ INSTANTIATE_TEST_SUITE_P(All, ArraysTest,
                          ::testing::Values(Way{"cpu", Miss::wait, true}, Way{"cpu", Miss::wait},
                                            Way{"cpu", Miss::yield}, Way{"vulkan", Miss::wait},
                                            Way{"vulkan", Miss::yield}, Way{"cuda", Miss::wait},
-                                           Way{"cuda", Miss::yield}),
+                                           Way{"cuda", Miss::yield},
+                                           Way{"cpu", Miss::wait, false, Place::device},
+                                           Way{"cpu", Miss::yield, false, Place::device},
+                                           Way{"vulkan", Miss::yield, false, Place::device},
+                                           Way{"cuda", Miss::wait, false, Place::host},
+                                           Way{"cuda", Miss::yield, false, Place::host}),
                          ::testing::PrintToStringParamName());
 
 }  // namespace

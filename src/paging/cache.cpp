@@ -9,13 +9,17 @@ namespace gpuio::paging {
 
 namespace {
 
-// Host memory that the device addresses: the host works on the directory between kernels and engines read
-// straight into frames.
-Result<std::unique_ptr<gpu::Buffer>> pinned(gpu::Device& device, std::uint64_t size, const char* what) {
-  auto buffer = device.allocate(gpu::MemoryKind::pinned, size);
+constexpr std::uint64_t kStagingBytes = 64 << 20;
+constexpr std::uint64_t kCopyNs = 60'000'000'000;  // for a page; then the device is stuck
+
+// Pinned memory is host memory that the device addresses: the host works on it between kernels and engines
+// read straight into it.
+Result<std::unique_ptr<gpu::Buffer>> allocate(gpu::Device& device, bool local, std::uint64_t size,
+                                              const char* what) {
+  auto buffer = device.allocate(local ? gpu::MemoryKind::device : gpu::MemoryKind::pinned, size);
   if (!buffer)
     return fail(std::move(buffer).error().wrap(fmt::format("allocating {} of the page cache", what)));
-  std::memset((*buffer)->host(), 0, size);
+  if (!local) std::memset((*buffer)->host(), 0, size);
   return buffer;
 }
 
@@ -42,6 +46,15 @@ Result<std::unique_ptr<Cache>> Cache::create(gpu::Device& device, const CacheOpt
   cache->page_bytes_ = page;
   cache->frames_ = std::uint32_t(frames);
   cache->mailboxes_ = options.mailboxes;
+  const gpu::DeviceInfo& info = device.info();
+  const bool local =
+      options.place == Place::device ||
+      (options.place == Place::automatic && info.backend == gpu::Backend::cuda && info.overlap.available);
+  if (local) {
+    // The staging pages, one a mailbox, are to stay within kStagingBytes.
+    const std::uint64_t most = std::bit_floor(std::max<std::uint64_t>(kStagingBytes / page, 1));
+    cache->mailboxes_ = std::uint32_t(std::min<std::uint64_t>(options.mailboxes, most));
+  }
   const std::uint64_t words =
       sizeof(device::DirectoryHeader) +
       std::uint64_t(cache->buckets()) * (sizeof(device::Bucket) + sizeof(device::BucketSide));
@@ -49,24 +62,30 @@ Result<std::unique_ptr<Cache>> Cache::create(gpu::Device& device, const CacheOpt
     std::unique_ptr<gpu::Buffer>& buffer;
     std::uint64_t size;
     const char* what;
+    bool local = false;
   };
-  for (const Part& part : {Part{cache->directory_, words, "the directory"},
-                           Part{cache->requests_, sizeof(device::Requests), "the requests"},
-                           Part{cache->answers_, sizeof(device::Answers), "the answers"},
-                           Part{cache->frame_memory_, frames * page, "the frames"}}) {
-    auto buffer = pinned(device, part.size, part.what);
+  std::vector<Part> parts = {{cache->directory_, words, "the directory", local},
+                             {cache->requests_, sizeof(device::Requests), "the requests"},
+                             {cache->answers_, sizeof(device::Answers), "the answers"},
+                             {cache->frame_memory_, frames * page, "the frames", local}};
+  if (local) {
+    parts.push_back({cache->mirror_, words, "the host's copy of the directory"});
+    parts.push_back({cache->staging_, cache->mailboxes_ * page, "the staging pages"});
+  }
+  for (const Part& part : parts) {
+    auto buffer = allocate(device, part.local, part.size, part.what);
     if (!buffer) return fail(std::move(buffer).error());
     part.buffer = std::move(*buffer);
   }
   device::Words& w = cache->words_;
-  w.header = reinterpret_cast<device::DirectoryHeader*>(cache->directory_->host());
+  w.header = reinterpret_cast<device::DirectoryHeader*>((local ? cache->mirror_ : cache->directory_)->host());
   w.bucket = reinterpret_cast<device::Bucket*>(w.header + 1);
   w.side = reinterpret_cast<device::BucketSide*>(w.bucket + cache->buckets());
   w.requests = reinterpret_cast<device::Requests*>(cache->requests_->host());
   w.answers = reinterpret_cast<device::Answers*>(cache->answers_->host());
   w.buckets = cache->buckets();
   w.mailboxes = cache->mailboxes_;
-  w.frames = cache->frame_memory_->host();
+  w.frames = local ? nullptr : cache->frame_memory_->host();
   w.page_bytes = page;
   device::initialize(w, cache->frames_);
   return cache;
@@ -85,6 +104,37 @@ std::array<std::uint32_t, 2 * device::kWays> ways_of(std::uint64_t page, std::ui
 }
 
 }  // namespace
+
+std::uint64_t Cache::sides_offset() const {
+  return std::uint64_t(reinterpret_cast<std::byte*>(words_.side) -
+                       reinterpret_cast<std::byte*>(words_.header));
+}
+
+Status Cache::to_device(gpu::Stream& stream) {
+  return local() ? stream.copy(*directory_, 0, *mirror_, 0, mirror_->size()) : Status();
+}
+Status Cache::from_device(gpu::Stream& stream) {
+  return local() ? stream.copy(*mirror_, 0, *directory_, 0, mirror_->size()) : Status();
+}
+Status Cache::fill(gpu::Stream& stream, std::uint32_t frame, std::uint32_t staging_index) {
+  if (!local()) return {};
+  return stream.copy(*frame_memory_, frame * page_bytes_, *staging_, staging_index * page_bytes_,
+                     page_bytes_);
+}
+
+// Enough for deep queues, few enough that their frames are not all of the cache.
+std::uint32_t Cache::batch_max() const {
+  return std::clamp<std::uint32_t>(frames_ / 2, 1, local() ? std::min(256u, staging_pages()) : 256u);
+}
+
+Result<const std::byte*> Cache::look(gpu::Stream& stream, std::uint32_t frame) {
+  if (!local()) return this->frame(frame);
+  looked_at_.resize(page_bytes_);
+  if (Status s = stream.download(looked_at_, *frame_memory_, frame * page_bytes_); !s)
+    return fail(std::move(s));
+  if (Status s = stream.wait(stream.last(), kCopyNs); !s) return fail(std::move(s));
+  return looked_at_.data();
+}
 
 std::optional<std::uint32_t> Cache::find(std::uint64_t page) const {
   for (std::uint32_t f : ways_of(page, buckets())) {

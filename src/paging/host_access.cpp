@@ -11,6 +11,7 @@ namespace gpuio::paging {
 namespace {
 
 constexpr std::uint64_t kBatchPages = 256;
+constexpr std::uint64_t kCopyNs = 60'000'000'000;  // for copies of a batch of pages; then the device is stuck
 
 // What is left of a time that began at start_ns.
 std::uint64_t left_ns(const Patience& patience, std::uint64_t start_ns) {
@@ -27,10 +28,9 @@ Status check_range(const Array& array, std::uint64_t offset, std::uint64_t bytes
 }  // namespace
 
 Status Arrays::bring(const Range& range, std::uint64_t first, std::uint64_t last, const Patience& patience,
-                     const std::function<void(std::uint64_t, const std::byte*, bool)>& use) {
+                     bool look, const std::function<void(std::uint64_t, const std::byte*, bool)>& use) {
   const std::uint64_t start_ns = SteadyClock().now_ns();
-  // Not the whole cache at once: what is being read cannot be evicted.
-  const std::uint64_t batch = std::clamp<std::uint64_t>(cache_->frames() / 2, 1, kBatchPages);
+  const std::uint32_t batch = cache_->batch_max();
   std::vector<PageRead> reads(batch);
   std::vector<PageRead*> submitted;
   std::vector<std::uint32_t> frames;
@@ -41,7 +41,10 @@ Status Arrays::bring(const Range& range, std::uint64_t first, std::uint64_t last
     for (; page < last && submitted.size() < batch; ++page) {
       if (const auto frame = cache_->find(page)) {
         cache_->touch(*frame);
-        use(page, cache_->frame(*frame), true);
+        Result<const std::byte*> bytes = nullptr;
+        if (look) bytes = cache_->look(*stream_, *frame);
+        if (!bytes) return bytes.error();
+        use(page, *bytes, true);
         continue;
       }
       const auto frame = cache_->claim(page);
@@ -50,14 +53,20 @@ Status Arrays::bring(const Range& range, std::uint64_t first, std::uint64_t last
         break;
       }
       PageRead& read = reads[submitted.size()];
-      read = {.page = page, .to = cache_->frame(*frame), .user = nullptr, .code = Code::timeout};
+      read = {.page = page,
+              .to = cache_->landing(*frame, std::uint32_t(submitted.size())),
+              .user = nullptr,
+              .code = Code::timeout};
       submitted.push_back(&read);
       frames.push_back(*frame);
     }
     if (submitted.empty() && !refused.ok()) return refused;
     const Status status = pager_->read(submitted, left_ns(patience, start_ns), patience.cancel);
+    Status copied;
     for (std::size_t i = 0; i < submitted.size(); ++i) {
-      if (submitted[i]->code != Code::ok) {
+      if (submitted[i]->code == Code::ok && copied)
+        copied = cache_->fill(*stream_, frames[i], std::uint32_t(i));
+      if (submitted[i]->code != Code::ok || !copied) {
         cache_->give_up(frames[i]);
         continue;
       }
@@ -65,6 +74,8 @@ Status Arrays::bring(const Range& range, std::uint64_t first, std::uint64_t last
       range.counters->brought.add();
       use(submitted[i]->page, submitted[i]->to, false);
     }
+    if (copied && cache_->local()) copied = stream_->wait(stream_->last(), kCopyNs);
+    if (!copied) return copied;
     if (!status) return status;
   }
   return {};
@@ -77,7 +88,7 @@ Status Arrays::prefetch(const Array& array, std::uint64_t offset, std::uint64_t 
   const Range& range = array.range;
   const std::uint64_t first = offset / page_bytes(), last = (offset + bytes - 1) / page_bytes() + 1;
   const std::uint64_t pages = std::min<std::uint64_t>(last - first, cache_->frames());
-  return bring(range, range.first + first, range.first + first + pages, patience,
+  return bring(range, range.first + first, range.first + first + pages, patience, false,
                [&](std::uint64_t, const std::byte*, bool hit) {
                  if (!hit) range.counters->prefetched.add();
                });
@@ -89,7 +100,7 @@ Status Arrays::read(const Array& array, std::uint64_t offset, std::span<std::byt
   if (to.empty()) return {};
   const Range& range = array.range;
   const std::uint64_t end = offset + to.size(), size = page_bytes();
-  return bring(range, range.first + offset / size, range.first + (end - 1) / size + 1, patience,
+  return bring(range, range.first + offset / size, range.first + (end - 1) / size + 1, patience, true,
                [&](std::uint64_t page, const std::byte* bytes, bool hit) {
                  (hit ? range.counters->hits : range.counters->misses).add();
                  const std::uint64_t begins = (page - range.first) * size;

@@ -16,7 +16,7 @@ constexpr std::uint64_t kPage = 512;
 
 std::byte byte_at(std::uint64_t i) { return std::byte(i * 131 + (i >> 9) * 7); }
 
-class HostAccess : public ::testing::Test {
+class HostAccess : public ::testing::TestWithParam<Place> {
  protected:
   Array open(std::uint64_t target_bytes, std::uint64_t bytes = 0, const io::FaultOptions& faults = {}) {
     auto memory = io::make_memory_engine();
@@ -35,10 +35,10 @@ class HostAccess : public ::testing::Test {
   std::unique_ptr<io::Engine> engine_;
   std::unique_ptr<io::Target> bytes_;
   std::unique_ptr<Arrays> arrays_ =
-      std::move(*Arrays::create(*device_, {.cache = {8 * kPage, kPage, 4}, .service = {}}));
+      std::move(*Arrays::create(*device_, {.cache = {8 * kPage, kPage, 4, GetParam()}, .service = {}}));
 };
 
-TEST_F(HostAccess, ReadsAnyRangeThroughASmallCache) {
+TEST_P(HostAccess, ReadsAnyRangeThroughASmallCache) {
   const std::uint64_t bytes = 40 * kPage + 100;
   const Array array = open(bytes);
   for (std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{1}, kPage - 1, 7 * kPage, bytes - 1})
@@ -52,7 +52,7 @@ TEST_F(HostAccess, ReadsAnyRangeThroughASmallCache) {
   EXPECT_LE(arrays_->pages_resident(array), 8u);
 }
 
-TEST_F(HostAccess, CountsWhatItFindsAndWhatItMisses) {
+TEST_P(HostAccess, CountsWhatItFindsAndWhatItMisses) {
   const Array array = open(4 * kPage);
   std::vector<std::byte> got(2 * kPage);
   ASSERT_TRUE(arrays_->read(array, 0, got, {}).ok());
@@ -64,7 +64,7 @@ TEST_F(HostAccess, CountsWhatItFindsAndWhatItMisses) {
   EXPECT_EQ(arrays_->pages_resident(array), 2u);
 }
 
-TEST_F(HostAccess, RangesOutsideTheArrayAreRefused) {
+TEST_P(HostAccess, RangesOutsideTheArrayAreRefused) {
   const Array array = open(4 * kPage, 3 * kPage);
   std::byte one[1];
   EXPECT_TRUE(arrays_->read(array, 3 * kPage - 1, one, {}).ok());
@@ -73,7 +73,7 @@ TEST_F(HostAccess, RangesOutsideTheArrayAreRefused) {
   EXPECT_EQ(arrays_->prefetch(array, 0, 3 * kPage + 1, {}).code(), Code::invalid_address);
 }
 
-TEST_F(HostAccess, AnArrayIsAtMostItsTarget) {
+TEST_P(HostAccess, AnArrayIsAtMostItsTarget) {
   open(4 * kPage);
   auto larger = arrays_->open(
       {engine_.get(), std::move(*engine_->open(*Uri::parse("mem://data"), io::kRead))}, 1, 4 * kPage + 1);
@@ -82,14 +82,14 @@ TEST_F(HostAccess, AnArrayIsAtMostItsTarget) {
   EXPECT_NE(larger.error().message().find("2048"), std::string::npos) << larger.error().message();
 }
 
-TEST_F(HostAccess, PrefetchStopsAtTheCacheSize) {
+TEST_P(HostAccess, PrefetchStopsAtTheCacheSize) {
   const Array array = open(100 * kPage);
   ASSERT_TRUE(arrays_->prefetch(array, 0, 100 * kPage, {}).ok());
   EXPECT_EQ(arrays_->counters(array).prefetched.value(), 8u);
   ASSERT_TRUE(arrays_->prefetch(array, 0, 0, {}).ok());
 }
 
-TEST_F(HostAccess, ReadsAllOfIt) {
+TEST_P(HostAccess, ReadsAllOfIt) {
   const std::uint64_t bytes = 300 * kPage + 9;
   const Array array = open(bytes);
   std::vector<std::byte> got(301 * kPage, std::byte{0xee});
@@ -100,7 +100,7 @@ TEST_F(HostAccess, ReadsAllOfIt) {
   EXPECT_EQ(arrays_->read_all(array, std::span(got).first(kPage), {}).code(), Code::invalid_arg);
 }
 
-TEST_F(HostAccess, AnErrorIsAnswered) {
+TEST_P(HostAccess, AnErrorIsAnswered) {
   const Array array = open(4 * kPage, 0, {.error_rate = 1});
   std::vector<std::byte> got(kPage);
   const Status s = arrays_->read(array, 0, got, {});
@@ -109,7 +109,7 @@ TEST_F(HostAccess, AnErrorIsAnswered) {
   EXPECT_EQ(arrays_->pages_resident(array), 0u);
 }
 
-TEST_F(HostAccess, ATargetThatHangsIsLeftInTime) {
+TEST_P(HostAccess, ATargetThatHangsIsLeftInTime) {
   static const ManualClock stopped;
   const Array array = open(4 * kPage, 0, {.delay_ns_max = ~std::uint64_t{0} >> 1, .clock = &stopped});
   std::vector<std::byte> got(kPage);
@@ -119,12 +119,15 @@ TEST_F(HostAccess, ATargetThatHangsIsLeftInTime) {
   EXPECT_EQ(arrays_->pages_resident(array), 0u);
 }
 
-TEST_F(HostAccess, AClosedArrayLeavesNothing) {
+TEST_P(HostAccess, AClosedArrayLeavesNothing) {
   const Array array = open(4 * kPage);
   ASSERT_TRUE(arrays_->prefetch(array, 0, 4 * kPage, {}).ok());
   arrays_->close(array);
   EXPECT_EQ(arrays_->pages_resident(array), 0u);
 }
+
+INSTANTIATE_TEST_SUITE_P(Places, HostAccess, ::testing::Values(Place::host, Place::device),
+                         [](const auto& place) { return place.param == Place::host ? "Host" : "Local"; });
 
 }  // namespace
 }  // namespace gpuio::paging

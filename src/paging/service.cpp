@@ -11,9 +11,10 @@ using device::Field;
 using device::Order;
 using device::Scope;
 
-Service::Service(Cache& cache, const Space& space, const ServiceOptions& options)
+Service::Service(Cache& cache, const Space& space, const ServiceOptions& options, Copier* copier)
     : cache_(cache),
       space_(space),
+      copier_(copier),
       options_(options),
       words_(cache.words()),
       pager_(space, options.depth),
@@ -32,8 +33,8 @@ Service::Service(Cache& cache, const Space& space, const ServiceOptions& options
 }
 
 Result<std::unique_ptr<Service>> Service::start(Cache& cache, const Space& space,
-                                                const ServiceOptions& options) {
-  auto service = std::unique_ptr<Service>(new Service(cache, space, options));
+                                                const ServiceOptions& options, Copier* copier) {
+  auto service = std::unique_ptr<Service>(new Service(cache, space, options, copier));
   std::atomic<std::uint32_t> ready{0};
   auto thread = Thread::start("gpuio-service", [s = service.get(), &ready](std::stop_token stop) {
     s->priority_ = set_this_thread_priority(s->options_.priority);
@@ -75,7 +76,8 @@ Status Service::end(std::uint64_t timeout_ns) {
   // The kernel posted before it ended, so one whole sweep from now sees all that it asked.
   const std::uint64_t sweeps = sweeps_.load(std::memory_order_acquire);
   while (sweeps_.load(std::memory_order_acquire) < sweeps + 2 ||
-         outstanding_.load(std::memory_order_acquire) != 0) {
+         outstanding_.load(std::memory_order_acquire) != 0 ||
+         (copier_ != nullptr && copier_->pending() != 0)) {
     if (clock_.now_ns() - start > timeout_ns)
       return error(Code::timeout, "{} requests of the kernel were not answered within {} ms",
                    outstanding_.load(std::memory_order_relaxed), timeout_ns / 1'000'000);
@@ -95,8 +97,8 @@ void Service::run(std::stop_token stop) {
       continue;
     }
     if (const int code = aborted_.load(std::memory_order_acquire)) give_up(Code(code));
-    const bool swept = sweep(), delivered = deliver();  // both, whatever the first says
-    const bool progress = swept || delivered;
+    const bool swept = sweep(), delivered = deliver(), landed = land();  // all, whatever the first says
+    const bool progress = swept || delivered || landed;
     std::atomic_ref(answers.heartbeat).fetch_add(1, std::memory_order_relaxed);
     if (progress) idle_since = 0;
     else idle(idle_since = idle_since ? idle_since : clock_.now_ns());
@@ -159,7 +161,7 @@ void Service::take(std::uint32_t mailbox) {
   switch (device::request_operation(slot.what)) {
     case device::kOpFill:
       if (slot.where >= cache_.frames()) return reply(mailbox, Code::invalid_address);
-      read.to = cache_.frame(std::uint32_t(slot.where));
+      read.to = cache_.local() ? cache_.staging(mailbox) : cache_.frame(std::uint32_t(slot.where));
       break;
     case device::kOpBypass:
       if (scratch_idle_.empty()) return deferred_.push_back(mailbox);
@@ -171,7 +173,20 @@ void Service::take(std::uint32_t mailbox) {
   batch_.push_back(&read);
 }
 
+// Answers what the copier has done. Whoever was answered before, by give_up, has another sequence number by
+// now or no work.
+bool Service::land() {
+  if (copier_ == nullptr) return false;
+  const auto done = copier_->poll();
+  for (const Copy& copy : done) {
+    device::Slot& slot = slots_[copy.staging];
+    if (slot.at == device::kWork && slot.sequence == copy.user) reply(copy.staging, copy.code);
+  }
+  return !done.empty();
+}
+
 bool Service::deliver() {
+  copies_.clear();
   std::array<PageRead*, 64> done;
   const std::uint32_t n = pager_.poll(done);
   for (std::uint32_t i = 0; i < n; ++i) {
@@ -187,10 +202,15 @@ bool Service::deliver() {
       slot.high = words[1];
       scratch_idle_.push_back(read.to);
       reply(std::uint32_t(&slot - slots_.data()), code);
+    } else if (copier_ != nullptr && read.code == Code::ok) {
+      copies_.push_back({.frame = std::uint32_t(slot.where),
+                         .staging = std::uint32_t(&slot - slots_.data()),
+                         .user = slot.sequence});
     } else {
       reply(std::uint32_t(&slot - slots_.data()), read.code);
     }
   }
+  if (copier_ != nullptr) copier_->submit(copies_);
   return n > 0;
 }
 

@@ -1,12 +1,14 @@
 // Service: the thread that answers the mailboxes of kernels that wait.
 //
 // It sweeps the ask words, copies each request out, has the pager bring the pages straight into their frames
-// and answers. It makes no driver call, ever, so that a driver that waits for the kernel cannot wait for it.
-// While a kernel runs it spins, then yields, then naps; between kernels it sleeps.
+// and answers. It makes no driver call, ever, so that a driver that waits for the kernel cannot wait for it:
+// pages of a local cache come into staging, and the copier's thread takes them from there. While a kernel
+// runs it spins, then yields, then naps; between kernels it sleeps.
 //
-// Threading: begin, end and abort from one thread, statistics from any. Lifetime: the cache, the space and
-// their targets outlive it; its end answers what is pending and joins. Errors: of a page, to the lane that
-// asked (a positive code of gpuio.h); of the service, from start and end.
+// `copier`: of a local cache; outlives the service. Threading: begin, end and abort from one thread,
+// statistics from any. Lifetime: the cache, the space and their targets outlive it; its end answers what is
+// pending and joins. Errors: of a page, to the lane that asked (a positive code of gpuio.h); of the service,
+// from start and end.
 //
 //   auto service = *Service::start(cache, space, {});
 //   service->begin();
@@ -29,6 +31,7 @@
 #include "base/platform/thread.hpp"
 #include "base/status.hpp"
 #include "paging/cache.hpp"
+#include "paging/copier.hpp"
 #include "paging/pager.hpp"
 #include "paging/space.hpp"
 
@@ -43,15 +46,15 @@ struct ServiceOptions {
 class Service {
  public:
   static Result<std::unique_ptr<Service>> start(Cache& cache, const Space& space,
-                                                const ServiceOptions& options);
+                                                const ServiceOptions& options, Copier* copier = nullptr);
   ~Service();
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
   // A kernel is about to be launched.
   void begin();
-  // It has ended: waits until what it asked for was answered, then finishes the mailboxes that no lane came
-  // back for.
+  // It has ended: waits until what it asked for was answered and all copies landed, then finishes the
+  // mailboxes that no lane came back for.
   Status end(std::uint64_t timeout_ns);
   // Every lane that waits, or will, leaves with this code, and what is being brought for them is given up;
   // until the next begin.
@@ -61,14 +64,17 @@ class Service {
   std::uint64_t pages() const { return pages_.value(); }       // brought
   std::uint64_t failures() const { return failures_.value(); }
   // What the last failed page's target said. After end().
-  const std::string& last_error() const { return pager_.last_error(); }
+  const std::string& last_error() const {
+    return copier_ != nullptr && !copier_->last_error().empty() ? copier_->last_error() : pager_.last_error();
+  }
   const Status& priority() const { return priority_; }  // why it was refused, if it was
 
  private:
-  Service(Cache& cache, const Space& space, const ServiceOptions& options);
+  Service(Cache& cache, const Space& space, const ServiceOptions& options, Copier* copier);
   void run(std::stop_token stop);
   bool sweep();
   bool deliver();
+  bool land();
   void take(std::uint32_t mailbox);
   void reply(std::uint32_t mailbox, Code code);
   void idle(std::uint64_t idle_since);
@@ -79,6 +85,7 @@ class Service {
 
   Cache& cache_;
   const Space& space_;
+  Copier* const copier_;
   const ServiceOptions options_;
   device::Native words_;
   Pager pager_;
@@ -88,6 +95,7 @@ class Service {
   std::vector<std::uint64_t> seen_ns_;
   std::vector<ArrayCounters*> counters_;  // of the array that a mailbox asks for
   std::vector<PageRead*> batch_;
+  std::vector<Copy> copies_;
   std::vector<std::uint32_t> deferred_;  // bypasses that wait for a scratch page
   std::vector<std::byte> scratch_;
   std::vector<std::byte*> scratch_idle_;

@@ -16,8 +16,7 @@ Waiting lower_waiting(const kernel::View& kernel, std::span<const gpu::Argument>
   std::copy(arguments.begin(), arguments.end(), out.arguments.begin());
   const auto set = [&](std::uint32_t parameter, gpu::Argument value) { out.arguments[parameter] = value; };
   const auto& o = hidden.objects;
-  const std::uint64_t sides_at =
-      std::uint64_t(reinterpret_cast<std::byte*>(cache.words().side) - cache.directory().host());
+  const std::uint64_t sides_at = cache.sides_offset();
   set(o.directory, {cache.directory().address(), sides_at / 8});
   set(o.sides, {cache.directory().address() + sides_at, (cache.directory().size() - sides_at) / 4});
   set(o.asks, gpu::Argument::buffer(cache.requests(), 4));

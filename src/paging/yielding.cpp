@@ -6,6 +6,11 @@
 #include "base/clock.hpp"
 
 namespace gpuio::paging {
+namespace {
+
+constexpr std::uint64_t kCopyNs = 60'000'000'000;  // for copies of a batch of pages; then the device is stuck
+
+}  // namespace
 
 // Lanes that wait, sorted by page, and one Wanted a page.
 void Answerer::gather(std::span<device::LaneRecord> records) {
@@ -50,12 +55,14 @@ void Answerer::give(const Wanted& wanted, Code code, const std::byte* bytes) {
 
 // A frame for the page among this batch's reads; false when none is to be had before the batch has been read.
 bool Answerer::claim(std::uint64_t page, Wanted* wanted) {
-  if (reads_.size() >= batch_max()) return false;
+  if (reads_.size() >= cache_.batch_max()) return false;
   auto frame = cache_.claim(page);
   if (!frame) return false;
   if (wanted) wanted->frame = *frame;
   // reads_ was reserved: the pointers that were submitted stay good.
-  reads_.push_back({.page = page, .to = cache_.frame(*frame), .user = wanted});
+  reads_.push_back(
+      {.page = page, .to = cache_.landing(*frame, std::uint32_t(reads_.size())), .user = wanted});
+  frames_.push_back(*frame);
   return true;
 }
 
@@ -66,9 +73,11 @@ void Answerer::read_batch() {
     submitted_.push_back(&read);
   }
   if (Status s = pager_.read(submitted_, timeout_ns_, cancel_); !s) last_error_ = s.message();
-  for (PageRead& read : reads_) {
-    const std::uint32_t frame = std::uint32_t(std::uint64_t(read.to - cache_.frame(0)) / cache_.page_bytes());
-    if (read.code == Code::ok) {
+  for (std::uint32_t i = 0; i < reads_.size(); ++i) {
+    const PageRead& read = reads_[i];
+    const std::uint32_t frame = frames_[i];
+    if (read.code == Code::ok && device_) device_ = cache_.fill(stream_, frame, i);
+    if (read.code == Code::ok && device_) {
       cache_.publish(frame);
       if (ArrayCounters* counters = space_.counters(read.page)) counters->brought.add();
       ++pages_;
@@ -78,6 +87,17 @@ void Answerer::read_batch() {
     if (read.user) give(*static_cast<Wanted*>(read.user), read.code, read.to);
   }
   reads_.clear();
+  frames_.clear();
+  // The staging pages are used again for the next batch.
+  if (cache_.local() && device_) device_ = stream_.wait(stream_.last(), kCopyNs);
+}
+
+// A page that came with this very answer's readahead.
+void Answerer::give_resident(const Wanted& wanted, std::uint32_t frame) {
+  cache_.touch(frame);
+  const auto bytes = cache_.look(stream_, frame);
+  if (!bytes && device_) device_ = bytes.error();
+  give(wanted, bytes ? Code::ok : bytes.error().code(), bytes ? *bytes : nullptr);
 }
 
 // With the batch at hand, the pages that an array read in order will want next.
@@ -87,26 +107,26 @@ void Answerer::read_ahead(std::size_t next) {
   const auto range = space_.find(first);
   if (!range || !space_.find(reads_.back().page) || reads_.back().page - range->first >= range->pages) return;
   const std::uint64_t last = reads_.back().page, end = range->first + range->pages;
-  const std::uint64_t room = batch_max() - std::min<std::uint64_t>(batch_max(), reads_.size());
+  const std::uint64_t room = cache_.batch_max() - std::min<std::uint64_t>(cache_.batch_max(), reads_.size());
   const std::uint64_t limit = std::min<std::uint64_t>({cache_.frames() / 4, 64, room});
   const std::uint64_t extra = readahead_[range->first].after(first, last, limit);
   for (std::uint64_t page = last + 1; page <= last + extra && page < end; ++page)
     if (!cache_.find(page) && !claim(page, nullptr)) break;
 }
 
-void Answerer::answer(std::span<device::LaneRecord> records, std::uint64_t timeout_ns,
-                      const std::atomic<bool>* cancel) {
+Status Answerer::answer(std::span<device::LaneRecord> records, std::uint64_t timeout_ns,
+                        const std::atomic<bool>* cancel) {
   timeout_ns_ = timeout_ns;
   cancel_ = cancel;
   started_ns_ = SteadyClock().now_ns();
   gather(records);
   reads_.clear();
-  reads_.reserve(batch_max());
+  frames_.clear();
+  reads_.reserve(cache_.batch_max());
   for (std::size_t i = 0; i < wanted_.size();) {
     Wanted& wanted = wanted_[i];
     if (const auto frame = cache_.find(wanted.page)) {
-      cache_.touch(*frame);
-      give(wanted, Code::ok, cache_.frame(*frame));
+      give_resident(wanted, *frame);
       ++i;
     } else if (!space_.find(wanted.page)) {
       last_error_ = "an index past the end of its array";
@@ -124,6 +144,7 @@ void Answerer::answer(std::span<device::LaneRecord> records, std::uint64_t timeo
     read_ahead(i);
   }
   if (!reads_.empty()) read_batch();
+  return device_;
 }
 
 }  // namespace gpuio::paging

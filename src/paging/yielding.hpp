@@ -24,12 +24,15 @@ namespace gpuio::paging {
 
 class Answerer {
  public:
-  Answerer(Cache& cache, const Space& space, Pager& pager) : cache_(cache), space_(space), pager_(pager) {}
+  // `stream`: of the kernel, for a local cache's frames.
+  Answerer(Cache& cache, const Space& space, Pager& pager, gpu::Stream& stream)
+      : cache_(cache), space_(space), pager_(pager), stream_(stream) {}
 
-  // Answers every record that waits; reads pages into frames as needed. Never fails as a whole: a page that
-  // cannot be had gives its lanes a status. TIMEOUT or CANCELED from reading are passed on to them too.
-  void answer(std::span<device::LaneRecord> records, std::uint64_t timeout_ns,
-              const std::atomic<bool>* cancel);
+  // Answers every record that waits; reads pages into frames as needed. Fails only when the device does: a
+  // page that cannot be had gives its lanes a status. TIMEOUT or CANCELED from reading are passed on to them
+  // too.
+  Status answer(std::span<device::LaneRecord> records, std::uint64_t timeout_ns,
+                const std::atomic<bool>* cancel);
 
   std::uint64_t misses() const { return misses_; }
   std::uint64_t failures() const { return failures_; }
@@ -46,19 +49,20 @@ class Answerer {
   void gather(std::span<device::LaneRecord> records);
   bool claim(std::uint64_t page, Wanted* wanted);
   void read_batch();
+  void give_resident(const Wanted& wanted, std::uint32_t frame);
   void give(const Wanted& wanted, Code code, const std::byte* bytes);
   void read_ahead(std::size_t next);
-
-  // Pages read at once: enough for deep queues, few enough that their frames are not all of the cache.
-  std::uint32_t batch_max() const { return std::clamp<std::uint32_t>(cache_.frames() / 2, 1, 256); }
 
   Cache& cache_;
   const Space& space_;
   Pager& pager_;
+  gpu::Stream& stream_;
+  Status device_;  // the first thing that it refused
   std::span<device::LaneRecord> records_;
   std::vector<std::uint32_t> lanes_;  // that wait, by page
   std::vector<Wanted> wanted_;
   std::vector<PageRead> reads_;
+  std::vector<std::uint32_t> frames_;  // of reads_
   std::vector<PageRead*> submitted_;
   std::map<std::uint64_t, Readahead> readahead_;  // by a range's first page
   std::uint64_t started_ns_ = 0, timeout_ns_ = 0;
