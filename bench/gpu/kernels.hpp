@@ -10,7 +10,8 @@ namespace gpuio::bench {
 using namespace gpuio::kernel;
 using gpuio::kernel::kernel;  // inside gpuio the namespace would hide it
 
-inline constexpr u32 kLanes = 128;           // of a workgroup
+inline constexpr u32 kLanes = 128;  // of a workgroup
+inline constexpr u32 kPieceBytes = 4096;
 inline constexpr u32 kRowBytes = 512;        // of a random row
 inline constexpr u64 kScatter = 0x9E3779B1;  // odd: i -> i * kScatter mod 2^k visits every i once
 
@@ -35,6 +36,19 @@ constexpr auto in_order_body = [](Ctx k, Array data, InOut<u64, 1> sum, Val<u64>
   for (auto turn : k.range(0, turns)) {
     for (auto i : k.range(k.global_id().as<u64>(), n, stride))
       total += data[i].template as<u64>() + (turn & 0u).template as<u64>();
+  }
+  sum.atomic_add(0, total);
+};
+
+// A group reads pieces of kPieceBytes, each group others: as many pages are wanted at once as groups allow.
+template <class T, class Array>
+constexpr auto by_piece_body = [](Ctx k, Array data, InOut<u64, 1> sum, Val<u64> n, Val<u32> turns) {
+  constexpr u64 piece = kPieceBytes / sizeof(T);
+  auto total = k.var<u64>(0);
+  for (auto turn : k.range(0, turns)) {
+    for (auto p : k.range(k.cta().as<u64>(), n / piece, k.nctas().as<u64>()))
+      for (auto i : k.range(k.tid().as<u64>(), piece, kLanes))
+        total += data[p * piece + i].template as<u64>() + (turn & 0u).template as<u64>();
   }
   sum.atomic_add(0, total);
 };
@@ -69,6 +83,7 @@ constexpr auto by_word_body = [](Ctx k, Array data, InOut<u64, 1> sum, Val<u64> 
 
 inline constexpr auto in_order = kernel<"in_order", kLanes>(in_order_body<u64, OnDemand<u64>>);
 inline constexpr auto in_order_plain = kernel<"in_order_plain", kLanes>(in_order_body<u64, In<u64>>);
+inline constexpr auto by_piece = kernel<"by_piece", kLanes>(by_piece_body<u64, OnDemand<u64>>);
 inline constexpr auto by_row = kernel<"by_row", kLanes>(by_row_body<u64, OnDemand<u64>>);
 inline constexpr auto by_row_plain = kernel<"by_row_plain", kLanes>(by_row_body<u64, In<u64>>);
 inline constexpr auto by_word = kernel<"by_word", kLanes>(by_word_body<u32, OnDemand<u32>>);

@@ -4,6 +4,7 @@
 
 #include <gpuio/kernel/ir.hpp>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ class Setup {
                    std::uint64_t n, std::uint32_t turns, paging::Miss miss);
   // A new array over the same bytes: none of its pages is there yet.
   paging::Array open(std::uint32_t element);
+  void close(const paging::Array& array) { arrays_->close(array); }
 
   struct Missed {
     double seconds = 0;             // of the kernel, a miss
@@ -65,6 +67,7 @@ class Setup {
   std::unique_ptr<gpu::Buffer> pinned_, local_, sum_, flags_;
   std::unique_ptr<gpu::Stream> stream_;
   std::unique_ptr<paging::Arrays> arrays_;
+  mutable std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint64_t> sums_;
 };
 
 // Seconds to enqueue one launch of an empty kernel through the driver alone; negative where there is no CUDA
