@@ -386,6 +386,18 @@ TEST_F(PtxAssembly, NoOnDemandLoadSpills) {
   expect_no_spills();
 }
 
+// Words that the host writes or reads are of system scope and a poll rests between looks; tags are the
+// device's.
+TEST(PtxOfOnDemandLoads, OrdersAndScopes) {
+  DirectoryAccess access({.page_shift = 16});
+  std::string text;
+  ASSERT_TRUE(ptx_to(text, lower_access(on_demand_sum(1).view(), access).view(), {}).ok());
+  for (const char* part :
+       {"ld.acquire.sys.global.b64", "st.release.sys.global.b32", "atom.acquire.gpu.global.add.u64",
+        "atom.release.gpu.global.add.u64", "nanosleep.u32"})
+    EXPECT_NE(text.find(part), std::string::npos) << part;
+}
+
 TEST_F(PtxAssembly, RandomKernels) {
   const u64 first = 1, count = all_targets ? 40 : 12;
   std::vector<std::string> names;
