@@ -127,11 +127,8 @@ Setup::Missed Setup::touch_pages(std::uint32_t lanes, paging::Miss miss) {
     expected += v;
   }
   const paging::Array array = open(8);
-  const std::vector<gpu::Argument> arguments = {array.argument(),
-                                                gpu::Argument::buffer(*sum_, 8),
-                                                {pages, 0},
-                                                {sizes_.page_bytes / 8, 0},
-                                                {lanes, 0}};
+  const std::vector<gpu::Argument> arguments = {
+      array.argument(), gpu::Argument::buffer(*sum_, 8), {pages, 0}, {sizes_.page_bytes / 8, 0}, {lanes, 0}};
   const auto cold = run(touch.view(), 1, arguments, miss, expected);
   close(array);
   return {cold.running_seconds / double(pages), double(cold.latency_ns.percentile(50)) / 1e3,
