@@ -126,8 +126,8 @@ typedef struct {
   size_t memory_pool_size;       // bytes of pinned memory to hold for transfers; 0: chosen by the machine
   gpuio_log_level_t log_level;   // until gpuio_set_log_level is called
   const char* config_file;       // TOML; NULL: the one that GPUIO_CONFIG_FILE names, if any
-  int numa_node;                 // where memory and threads are placed; -1: near each device
-  bool numa_strict;              // fail rather than take memory of another node
+  int numa_node;                 // where memory and threads are placed; -1: anywhere. Not acted on so far
+  bool numa_strict;              // fail rather than take memory of another node: with several, UNSUPPORTED
   bool enable_security;          // serve and fetch over a network only with credentials
   const char* credentials_path;  // NULL: none, so with security on nothing goes over a network
 } gpuio_config_t;

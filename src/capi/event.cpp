@@ -13,7 +13,7 @@ Status Event::record(const std::shared_ptr<Stream>& stream) {
     passed_ = false;
     failed_ = {};
   }
-  return stream->enqueue([self = shared_from_this(), version](gpu::Stream& queue) {
+  Status given = stream->enqueue([self = shared_from_this(), version](gpu::Stream& queue) {
     auto point = queue.stamp();
     // Without time stamps it is still a point to wait for.
     if (!point && point.error().code() == Code::unsupported) point = queue.last();
@@ -25,6 +25,13 @@ Status Event::record(const std::shared_ptr<Stream>& stream) {
     self->came_.notify_all();
     return self->failed_;
   });
+  std::scoped_lock hold(mutex_);
+  if (!given.ok() && version_ == version && !passed_) {  // it will never come
+    passed_ = true;
+    failed_ = given;
+    came_.notify_all();
+  }
+  return given;
 }
 
 Result<Event::Recorded> Event::recorded(bool block) {

@@ -1,7 +1,7 @@
 // Making and ending contexts, their configuration, and the version.
 
 #include <chrono>
-#include <cstring>
+#include <fstream>
 #include <map>
 #include <string>
 #include <thread>
@@ -59,12 +59,31 @@ Result<std::vector<ConfigSetting>> said_in_code(const gpuio_config_t& given) {
   return said;
 }
 
+// Memory and threads are not placed yet, so a strict wish is kept only where there is nothing to choose.
+Status check_placement(const Config& config) {
+  if (config.numa_node < 0) return {};
+  std::string online;
+  std::getline(std::ifstream("/sys/devices/system/node/online"), online);
+  const bool no_nodes = online.empty() && config.numa_node == 0;  // to choose from
+  if (no_nodes || online == std::to_string(config.numa_node)) return {};
+  if (config.numa_strict)
+    return error(
+        Code::unsupported,
+        "numa_strict with numa_node = {}: this version places nothing, and the machine's nodes are {}; set "
+        "numa_strict = false, or start the process under numactl",
+        config.numa_node, online);
+  log(LogLevel::warn, "numa_node = {} is not acted on by this version; start the process under numactl",
+      config.numa_node);
+  return {};
+}
+
 Status init(gpuio_context_t* ctx, const gpuio_config_t* given) {
   auto said = said_in_code(given ? *given : gpuio_config_t(GPUIO_CONFIG_DEFAULT));
   if (!said) return std::move(said).error();
   auto config = load_config({.environment = process_environment(), .code = std::move(*said)});
   if (!config) return std::move(config).error();
   configure_log_level(config->log_level);
+  if (Status s = check_placement(*config); !s) return s;
   auto context = Context::create(std::move(*config));
   if (!context) return std::move(context).error();
   const auto handle = reinterpret_cast<gpuio_context_t>(next_handle());

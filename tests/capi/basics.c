@@ -70,6 +70,9 @@ static void what_is_wrong_is_refused(void) {
   config.numa_strict = true;
   CHECK_CODE(GPUIO_ERROR_INVALID_ARG, gpuio_init(&ctx, &config));
   CHECK_SAYS("numa_node");
+  config.numa_node = 900;  // no machine of ours
+  CHECK_CODE(GPUIO_ERROR_UNSUPPORTED, gpuio_init(&ctx, &config));
+  CHECK_SAYS("numactl");
 }
 
 static void file_then_environment_then_code(void) {
