@@ -141,12 +141,19 @@ class Worker {
   u32 find(u64 page) {
     const u64 wanted = device::make_tag(page, device::kValid);
     const u32 buckets = table_.words.buckets;
-    for (const u32 bucket : {device::primary_bucket(page, buckets), device::secondary_bucket(page, buckets)})
-      for (u32 f = bucket * device::kWays; f < (bucket + 1) * device::kWays; ++f) {
-        const u64 tag = m_.load(device::Field::tag, f, device::Order::relaxed, device::Scope::device);
-        if ((tag & (device::kPage | device::kState)) == wanted) return f;
-      }
-    return kNoFrame;
+    const u32 first = device::primary_bucket(page, buckets) * device::kWays;
+    const u32 second = device::secondary_bucket(page, buckets) * device::kWays;
+    const auto holds = [&](u32 f) {
+      const u64 tag = m_.load(device::Field::tag, f, device::Order::relaxed, device::Scope::device);
+      return u32((tag & (device::kPage | device::kState)) == wanted);
+    };
+    // All ways without a branch: which of them it is cannot be foretold.
+    u32 ways = 0;
+    for (u32 w = 0; w < device::kWays; ++w)
+      ways |= holds(first + w) << w | holds(second + w) << (device::kWays + w);
+    if (ways == 0) return kNoFrame;
+    const u32 way = u32(std::countr_zero(ways));
+    return way < device::kWays ? first + way : second + way - device::kWays;
   }
   bool pin(u64 page, u32 frame) {
     Lane l;
