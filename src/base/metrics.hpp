@@ -107,9 +107,9 @@ class HistogramSnapshot {
 
 class Histogram {
  public:
-  void record(uint64_t value) {
-    buckets_[HistogramBuckets::index_of(value)].fetch_add(1, std::memory_order_relaxed);
-    sum_.fetch_add(value, std::memory_order_relaxed);
+  void record(uint64_t value, uint64_t times = 1) {
+    buckets_[HistogramBuckets::index_of(value)].fetch_add(times, std::memory_order_relaxed);
+    sum_.fetch_add(value * times, std::memory_order_relaxed);
     lower(min_, value);
     raise(max_, value);
   }

@@ -29,6 +29,7 @@ Service::Service(Cache& cache, const Space& space, const ServiceOptions& options
     reads_[m].user = &slots_[m];
     // What an earlier service on this cache has seen; sequence numbers count on for ever.
     slots_[m].sequence = std::uint32_t(words_.load(Field::ask, m, Order::relaxed, Scope::system));
+    asked_[m] = slots_[m].sequence;
   }
 }
 
@@ -89,7 +90,7 @@ Status Service::end(std::uint64_t timeout_ns) {
 }
 
 void Service::run(std::stop_token stop) {
-  std::uint64_t idle_since = 0;
+  std::uint64_t idle_since = 0, turns = 0;
   device::Answers& answers = *cache_.words().answers;
   while (!stop.stop_requested()) {
     if (running_.load(std::memory_order_acquire) == 0) {
@@ -99,7 +100,8 @@ void Service::run(std::stop_token stop) {
     if (const int code = aborted_.load(std::memory_order_acquire)) give_up(Code(code));
     const bool swept = sweep(), delivered = deliver(), landed = land();  // all, whatever the first says
     const bool progress = swept || delivered || landed;
-    std::atomic_ref(answers.heartbeat).fetch_add(1, std::memory_order_relaxed);
+    // Lanes that wait keep reading the word beside it: not at every turn.
+    if (++turns % 1024 == 0) std::atomic_ref(answers.heartbeat).store(turns, std::memory_order_relaxed);
     if (progress) idle_since = 0;
     else idle(idle_since = idle_since ? idle_since : clock_.now_ns());
   }
@@ -115,22 +117,20 @@ void Service::idle(std::uint64_t idle_since) {
   else std::this_thread::sleep_for(std::chrono::microseconds(20));
 }
 
+using TwoWords [[gnu::may_alias]] = std::uint64_t;
+
 bool Service::sweep() {
   batch_.clear();
   const std::uint32_t n = cache_.mailboxes();
-  for (std::uint32_t i = 0, m = first_; i < n; ++i, m = m + 1 == n ? 0 : m + 1) {
-    device::Slot& slot = slots_[m];
-    if (slot.at != device::kLook) continue;
-    device::serve(words_, slot, m);
-    while (slot.at == device::kTakeWhat || slot.at == device::kTakeWhere) device::serve(words_, slot, m);
-    if (slot.at != device::kWork) continue;
-    outstanding_.fetch_add(1, std::memory_order_relaxed);
-    seen_ns_[m] = clock_.now_ns();
-    counters_[m] = space_.counters(device::request_page(slot.what));
-    if (counters_[m]) counters_[m]->misses.add();
-    take(m);
+  device::Requests& requests = *cache_.words().requests;
+  for (std::uint32_t pair = 0; pair < n; pair += 2) {
+    // Relaxed, and two words at once: serve() reads again, one by one and with the order that it needs.
+    std::uint64_t seen;
+    std::memcpy(&seen, &asked_[pair], sizeof(seen));
+    if (__atomic_load_n(reinterpret_cast<const TwoWords*>(&requests.ask[pair]), __ATOMIC_RELAXED) == seen)
+      continue;
+    for (std::uint32_t m = pair; m < std::min(pair + 2, n); ++m) look(m);
   }
-  first_ = first_ + 1 == n ? 0 : first_ + 1;
   for (std::size_t i = deferred_.size(); i-- > 0 && !scratch_idle_.empty();) {
     const std::uint32_t m = deferred_[i];
     deferred_.erase(deferred_.begin() + std::ptrdiff_t(i));
@@ -138,8 +138,23 @@ bool Service::sweep() {
   }
   if (!batch_.empty()) pager_.submit(batch_);
   // Release: who sees the count sees `outstanding_` with this sweep's requests in it.
-  sweeps_.fetch_add(1, std::memory_order_release);
+  sweeps_.store(sweeps_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   return !batch_.empty();
+}
+
+// Takes what the mailbox asks for, if that is new.
+void Service::look(std::uint32_t mailbox) {
+  device::Slot& slot = slots_[mailbox];
+  if (slot.at != device::kLook) return;
+  device::serve(words_, slot, mailbox);
+  while (slot.at == device::kTakeWhat || slot.at == device::kTakeWhere) device::serve(words_, slot, mailbox);
+  if (slot.at != device::kWork) return;
+  asked_[mailbox] = slot.sequence;
+  outstanding_.fetch_add(1, std::memory_order_relaxed);
+  seen_ns_[mailbox] = clock_.now_ns();
+  counters_[mailbox] = space_.counters(device::request_page(slot.what));
+  if (counters_[mailbox]) counters_[mailbox]->misses.add();
+  take(mailbox);
 }
 
 // Whatever is being brought, and whatever waits to be, gets this answer; what is asked later is seen by the

@@ -75,6 +75,7 @@ class Service {
   bool sweep();
   bool deliver();
   bool land();
+  void look(std::uint32_t mailbox);
   void take(std::uint32_t mailbox);
   void reply(std::uint32_t mailbox, Code code);
   void idle(std::uint64_t idle_since);
@@ -99,7 +100,8 @@ class Service {
   std::vector<std::uint32_t> deferred_;  // bypasses that wait for a scratch page
   std::vector<std::byte> scratch_;
   std::vector<std::byte*> scratch_idle_;
-  std::uint32_t first_ = 0;  // where the next sweep starts, so that none is last for ever
+  // The last number seen in each ask word: two of them tell in one look that nothing was asked.
+  alignas(64) std::array<std::uint32_t, device::kMailboxesMax> asked_{};
 
   std::atomic<std::uint32_t> running_{0};      // kernels; the thread sleeps on it
   std::atomic<std::uint32_t> outstanding_{0};  // requests taken and not answered

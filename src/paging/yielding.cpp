@@ -19,12 +19,11 @@ void Answerer::gather(std::span<device::LaneRecord> records) {
   wanted_.clear();
   for (std::uint32_t lane = 0; lane < records.size(); ++lane)
     if (records[lane].point != device::kLaneDone && records[lane].status == device::kUnanswered)
-      lanes_.push_back(lane);
-  std::sort(lanes_.begin(), lanes_.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return std::pair(records[a].page, a) < std::pair(records[b].page, b);
-  });
+      lanes_.push_back({records[lane].page, lane});
+  // Lanes that go through an array in order come in order.
+  if (!std::ranges::is_sorted(lanes_)) std::ranges::sort(lanes_);
   for (std::uint32_t i = 0; i < lanes_.size(); ++i) {
-    const std::uint64_t page = records[lanes_[i]].page;
+    const std::uint64_t page = lanes_[i].page;
     if (wanted_.empty() || wanted_.back().page != page) wanted_.push_back({page, i, i, 0});
     wanted_.back().lanes_end = i + 1;
   }
@@ -34,9 +33,14 @@ void Answerer::gather(std::span<device::LaneRecord> records) {
 void Answerer::give(const Wanted& wanted, Code code, const std::byte* bytes) {
   const std::uint64_t now_ns = SteadyClock().now_ns();
   ArrayCounters* const counters = space_.counters(wanted.page);
-  if (counters) counters->misses.add(wanted.lanes_end - wanted.lanes_begin);
+  const std::uint32_t lanes = wanted.lanes_end - wanted.lanes_begin;
+  latency_ns_.record(now_ns - started_ns_, lanes);
+  if (counters) {
+    counters->misses.add(lanes);
+    counters->latency_ns.record(now_ns - started_ns_, lanes);
+  }
   for (std::uint32_t i = wanted.lanes_begin; i < wanted.lanes_end; ++i) {
-    device::LaneRecord& record = records_[lanes_[i]];
+    device::LaneRecord& record = records_[lanes_[i].lane];
     // What a device wrote is checked before it is used as a length.
     Code outcome = code;
     if (record.bytes > device::kBypassBytesMax ||
@@ -45,8 +49,6 @@ void Answerer::give(const Wanted& wanted, Code code, const std::byte* bytes) {
     record.answer[0] = record.answer[1] = 0;
     if (outcome == Code::ok) std::memcpy(record.answer, bytes + record.byte, record.bytes);
     record.status = std::uint32_t(-int(outcome));
-    latency_ns_.record(now_ns - started_ns_);
-    if (counters) counters->latency_ns.record(now_ns - started_ns_);
     if (outcome == Code::ok) continue;
     ++failures_;
     if (counters) counters->failures.add();

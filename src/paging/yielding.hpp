@@ -59,7 +59,12 @@ class Answerer {
   gpu::Stream& stream_;
   Status device_;  // the first thing that it refused
   std::span<device::LaneRecord> records_;
-  std::vector<std::uint32_t> lanes_;  // that wait, by page
+  struct Waiting {
+    std::uint64_t page;
+    std::uint32_t lane;
+    auto operator<=>(const Waiting&) const = default;
+  };
+  std::vector<Waiting> lanes_;  // by page
   std::vector<Wanted> wanted_;
   std::vector<PageRead> reads_;
   std::vector<std::uint32_t> frames_;  // of reads_
