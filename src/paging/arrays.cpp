@@ -199,6 +199,7 @@ Status Arrays::wait_for_kernel(Launch& launch, const gpu::Kernel& kernel,
   launch.report.pages = s.pages();
   launch.report.misses = s.pages() + s.failures();
   launch.report.failures = s.failures();
+  launch.report.failure = s.last_failure();
   launch.report.latency_ns = s.latency_ns().snapshot();
   launch.report.reason = s.last_error();
   return {};
@@ -285,6 +286,7 @@ Status Arrays::run_yielding(Launch& launch) {
   launch.report.miss = Miss::yield;
   launch.report.misses = answerer.misses();
   launch.report.failures = answerer.failures();
+  launch.report.failure = answerer.last_failure();
   launch.report.pages = answerer.pages();
   launch.report.latency_ns = answerer.latency_ns().snapshot();
   launch.report.reason = answerer.last_error();

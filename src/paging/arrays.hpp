@@ -93,6 +93,7 @@ struct RunReport {
   std::uint32_t launches = 0;
   std::uint64_t misses = 0;      // requests that the host had to answer, those for pages ahead too
   std::uint64_t failures = 0;    // of them, answered with an error; `reason` has the last one
+  Code failure = Code::ok;       // of the last of them
   std::uint64_t pages = 0;       // brought
   double seconds = 0;            // in all
   double running_seconds = 0;    // from the first launch to the end of the last: without making the kernel

@@ -247,6 +247,7 @@ TEST_P(ArraysTest, AFailedPageReachesItsLanesAndTheOthersGoOn) {
   EXPECT_GT(bad, 0u) << "no fault reached a lane";
   EXPECT_NE(f->report.reason.find("EIO"), std::string::npos) << f->report.reason;
   EXPECT_GT(f->report.failures, 0u);
+  EXPECT_EQ(f->report.failure, Code::io);
   EXPECT_EQ(arrays_->counters(array).failures.value(), f->report.failures);
   EXPECT_EQ(arrays_->counters(array).misses.value(), f->report.misses);
 }

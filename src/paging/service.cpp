@@ -232,6 +232,7 @@ bool Service::deliver() {
 void Service::reply(std::uint32_t mailbox, Code code) {
   device::Slot& slot = slots_[mailbox];
   code == Code::ok ? pages_.add() : failures_.add();
+  if (code != Code::ok) last_failure_.store(int(code), std::memory_order_relaxed);
   const std::uint64_t latency_ns = clock_.now_ns() - seen_ns_[mailbox];
   latency_ns_.record(latency_ns);
   if (ArrayCounters* counters = counters_[mailbox]) {

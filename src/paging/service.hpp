@@ -63,6 +63,7 @@ class Service {
   const Histogram& latency_ns() const { return latency_ns_; }  // seen to answered
   std::uint64_t pages() const { return pages_.value(); }       // brought
   std::uint64_t failures() const { return failures_.value(); }
+  Code last_failure() const { return Code(last_failure_.load(std::memory_order_relaxed)); }  // after end()
   // What the last failed page's target said. After end().
   const std::string& last_error() const {
     return copier_ != nullptr && !copier_->last_error().empty() ? copier_->last_error() : pager_.last_error();
@@ -105,6 +106,7 @@ class Service {
 
   std::atomic<std::uint32_t> running_{0};      // kernels; the thread sleeps on it
   std::atomic<std::uint32_t> outstanding_{0};  // requests taken and not answered
+  std::atomic<int> last_failure_{0};
   std::atomic<std::uint64_t> sweeps_{0};
   std::atomic<int> aborted_{0};  // Code
   Histogram latency_ns_;

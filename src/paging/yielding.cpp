@@ -51,6 +51,7 @@ void Answerer::give(const Wanted& wanted, Code code, const std::byte* bytes) {
     record.status = std::uint32_t(-int(outcome));
     if (outcome == Code::ok) continue;
     ++failures_;
+    last_failure_ = outcome;
     if (counters) counters->failures.add();
   }
 }

@@ -36,6 +36,7 @@ class Answerer {
 
   std::uint64_t misses() const { return misses_; }
   std::uint64_t failures() const { return failures_; }
+  Code last_failure() const { return last_failure_; }
   std::uint64_t pages() const { return pages_; }
   const Histogram& latency_ns() const { return latency_ns_; }
   const std::string& last_error() const { return last_error_; }
@@ -73,6 +74,7 @@ class Answerer {
   std::uint64_t started_ns_ = 0, timeout_ns_ = 0;
   const std::atomic<bool>* cancel_ = nullptr;
   std::uint64_t misses_ = 0, failures_ = 0, pages_ = 0;
+  Code last_failure_ = Code::ok;
   Histogram latency_ns_;
   std::string last_error_;
 };

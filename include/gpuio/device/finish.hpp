@@ -91,8 +91,10 @@ template <class M>
 constexpr void read_answer(M& m, Lane<M>& l) {
   using W = typename M::Word;
   const W a = m.load(Field::answer, W(l.mailbox), Order::acquire, Scope::system);
+  const typename M::Bool answered = answers<M>(a, l);
+  const typename M::Bool unasked = M::faulty(Fault::win_ignores_sequence) & (a != W(0));
   M::when(
-      answers<M>(a, l) | (M::faulty(Fault::win_ignores_sequence) & (a != W(0))),
+      answered | unasked,
       [&] {
         l.word = a;
         l.at = W(At::win);
