@@ -498,7 +498,8 @@ GPUIO_API gpuio_error_t gpuio_proxy_destroy(gpuio_context_t ctx, gpuio_proxy_t p
 GPUIO_API gpuio_error_t gpuio_proxy_map(gpuio_context_t ctx, gpuio_proxy_t proxy, void** gpu_ptr);
 GPUIO_API gpuio_error_t gpuio_proxy_unmap(gpuio_context_t ctx, gpuio_proxy_t proxy);
 // Brings a range into the cache ahead of its use, at most as much as the cache holds. Blocks until it is
-// there, and first until the stream has got here. INVALID_ADDRESS when the range leaves the array.
+// there; arrays are read-only so far, so that the stream's order makes no difference. INVALID_ADDRESS when
+// the range leaves the array.
 GPUIO_API gpuio_error_t gpuio_proxy_prefetch(gpuio_context_t ctx, gpuio_proxy_t proxy, uint64_t offset,
                                              size_t size, gpuio_stream_t stream);
 // Reads bytes for the CPU through the same cache. Blocks; INVALID_ADDRESS and INVALID_BACKING as above.

@@ -43,6 +43,15 @@ Result<std::shared_ptr<DeviceArrays>> ContextArrays::of(Devices& devices, int id
   return entry;
 }
 
+std::pair<std::uint64_t, std::uint64_t> Proxy::window_range() {
+  std::scoped_lock lock(mutex_);
+  if (!window_) return {0, 0};
+  return {window_->address(), window_->size()};
+}
+void Proxy::set_window(std::unique_ptr<gpu::Buffer> window) {
+  std::scoped_lock lock(mutex_);
+  window_ = std::move(window);
+}
 bool Proxy::hold() {
   std::scoped_lock lock(mutex_);
   if (closed_) return false;

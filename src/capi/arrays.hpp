@@ -14,7 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
+#include <utility>
 
 #include "base/config.hpp"
 #include "base/status.hpp"
@@ -86,14 +86,18 @@ class Proxy {
   // False while a kernel holds it.
   bool close();
 
+  // Of a mapped array: its address for kernels and its bytes; else zeros.
+  std::pair<std::uint64_t, std::uint64_t> window_range();
   // While the device's cache is in use.
-  std::unique_ptr<gpu::Buffer> window;
+  void set_window(std::unique_ptr<gpu::Buffer> window);
+  const gpu::Buffer* window() const { return window_.get(); }
   int mapped = 0;
 
  private:
   const std::shared_ptr<DeviceArrays> arrays_;
   const paging::Array array_;
   std::mutex mutex_;  // over what follows
+  std::unique_ptr<gpu::Buffer> window_;
   int held_ = 0;
   bool closed_ = false;
 };

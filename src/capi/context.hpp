@@ -23,6 +23,7 @@
 #include "capi/event.hpp"
 #include "capi/handles.hpp"
 #include "capi/in_flight.hpp"
+#include "capi/kernel.hpp"
 #include "capi/memory.hpp"
 #include "capi/region.hpp"
 #include "capi/request.hpp"
@@ -48,6 +49,9 @@ class Context {
   // The target of a URI; UNSUPPORTED for what this build has no engine for.
   Result<io::Opened> open(const char* uri, std::uint32_t flags);
 
+  // Whether the bytes lie in a mapped array that kernels of the device reach.
+  bool in_window(const gpu::Device& device, std::uint64_t address, std::uint64_t bytes) const;
+
   // Whether this thread is in a callback of this context, where it must not wait for what only that thread
   // ends.
   bool in_callback() const;
@@ -66,6 +70,7 @@ class Context {
   io::Registry registry;
   Devices devices;
   Memory memory;
+  Kernels kernels;
   Table<Handle, gpuio_handle_t> handles{"handle"};
   Table<Region, void*> regions{"region"};
   std::unique_ptr<io::TransferService> transfers;

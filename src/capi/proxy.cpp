@@ -26,7 +26,7 @@ Status with_proxy(Context& c, gpuio_proxy_t handle, Body&& body) {
 Status create(Context& c, const char* uri, std::size_t size, gpuio_proxy_t* handle) {
   auto arrays = c.arrays.of(c.devices, c.devices.current(), c.config);
   if (!arrays) return std::move(arrays).error();
-  auto opened = c.registry.open(uri, io::kRead);
+  auto opened = c.open(uri, io::kRead);
   if (!opened) return std::move(opened).error();
   std::atomic<bool> stop{false};
   const InFlight::Entry entry(c.in_flight, stop);
@@ -39,15 +39,15 @@ Status create(Context& c, const char* uri, std::size_t size, gpuio_proxy_t* hand
 }
 
 void drop_window(Proxy& proxy) {
-  proxy.arrays().mapped_bytes -= proxy.window->size();
-  proxy.window.reset();
+  proxy.arrays().mapped_bytes -= proxy.window()->size();
+  proxy.set_window(nullptr);
   proxy.mapped = 0;
 }
 
 Status destroy(Context& c, gpuio_proxy_t handle) {
   Status status = with_proxy(c, handle, [&](Proxy& proxy, DeviceArrays::Use& use, const auto&) -> Status {
     if (!proxy.close()) return error(Code::busy, "a kernel uses the array; wait for it, or cancel it");
-    if (proxy.window) drop_window(proxy);
+    if (proxy.window()) drop_window(proxy);
     use->close(proxy.array());
     return {};
   });
@@ -57,7 +57,7 @@ Status destroy(Context& c, gpuio_proxy_t handle) {
 
 Status map(Proxy& proxy, DeviceArrays::Use& use, const paging::Patience& patience, void** gpu_ptr) {
   DeviceArrays& arrays = proxy.arrays();
-  if (!proxy.window) {
+  if (!proxy.window()) {
     const std::uint64_t page = arrays.page_bytes(), bytes = proxy.array().range.pages * page;
     const std::uint64_t room = arrays.cache_bytes() - std::min(arrays.cache_bytes(), arrays.mapped_bytes);
     if (bytes > room)
@@ -70,11 +70,11 @@ Status map(Proxy& proxy, DeviceArrays::Use& use, const paging::Patience& patienc
     if (!window) return std::move(window).error().wrap("the mapped array's memory");
     const Status s = use->read_all(proxy.array(), {(*window)->host(), bytes}, patience);
     if (!s) return s;
-    proxy.window = std::move(*window);
+    proxy.set_window(std::move(*window));
     arrays.mapped_bytes += bytes;
   }
   ++proxy.mapped;
-  *gpu_ptr = reinterpret_cast<void*>(proxy.window->address());
+  *gpu_ptr = reinterpret_cast<void*>(proxy.window()->address());
   return {};
 }
 
@@ -139,7 +139,8 @@ gpuio_error_t gpuio_proxy_unmap(gpuio_context_t ctx, gpuio_proxy_t proxy) {
 gpuio_error_t gpuio_proxy_prefetch(gpuio_context_t ctx, gpuio_proxy_t proxy, uint64_t offset, size_t size,
                                    gpuio_stream_t stream) {
   return call("gpuio_proxy_prefetch", ctx, [&](Context& c) {
-    (void)stream;
+    if (stream)
+      if (auto found = c.streams.find(stream); !found) return std::move(found).error();
     return with_proxy(c, proxy, [&](Proxy& p, DeviceArrays::Use& use, const paging::Patience& patience) {
       return use->prefetch(p.array(), offset, size, patience);
     });

@@ -6,6 +6,9 @@
 #ifdef GPUIO_GPUIO_AI_H
 extern gpuio_ai_context_t gpuio_test_used;
 gpuio_ai_context_t gpuio_test_used;
+#elif defined(GPUIO_GPUIO_KERNEL_H)
+extern gpuio_kernel_t gpuio_test_used;
+gpuio_kernel_t gpuio_test_used;
 #else
 extern gpuio_context_t gpuio_test_used;
 gpuio_context_t gpuio_test_used;

@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include <gpuio/gpuio_ai.h>
+#include <gpuio/gpuio_kernel.h>
 
 #define BAD(call) CHECK_CODE(GPUIO_ERROR_INVALID_ARG, call)
 
@@ -201,6 +202,25 @@ static void proxies(void) {
   BAD(gpuio_proxy_get_stats(ctx, NULL, NULL));
 }
 
+static void kernels(void) {
+  gpuio_kernel_t kernel;
+  gpuio_launch_report_t report;
+  const uint32_t groups[3] = {1, 1, 1};
+  CLEARS(kernel, gpuio_kernel_load(NULL, junk, 1, &kernel));
+  CLEARS(kernel, gpuio_kernel_load(ctx, NULL, 1, &kernel));
+  BAD(gpuio_kernel_load(ctx, junk, 1, NULL));
+  BAD(gpuio_kernel_destroy(NULL, NULL));
+  OK(gpuio_kernel_destroy(ctx, NULL));
+  BAD(gpuio_kernel_set_native(NULL, NULL, NULL));
+  BAD(gpuio_kernel_set_native(ctx, NULL, NULL));
+  BAD(gpuio_kernel_launch(NULL, NULL, groups, NULL, 0, NULL));
+  BAD(gpuio_kernel_launch(ctx, NULL, groups, NULL, 0, NULL));
+  CLEARS(report, gpuio_kernel_run(NULL, NULL, groups, NULL, 0, NULL, NULL, &report));
+  CLEARS(report, gpuio_kernel_run(ctx, NULL, groups, NULL, 0, NULL, NULL, &report));
+  BAD(gpuio_kernel_cancel(NULL, NULL));
+  BAD(gpuio_kernel_cancel(ctx, NULL));
+}
+
 static void policies_and_statistics(void) {
   gpuio_retry_policy_t policy = {.max_retries = 0};
   gpuio_stats_t stats;
@@ -349,6 +369,7 @@ int main(void) {
   RUN(requests);
   RUN(batches);
   RUN(proxies);
+  RUN(kernels);
   RUN(policies_and_statistics);
   RUN(kv_cache);
   RUN(graphs);

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <gpuio/gpuio.h>
 #include <gpuio/gpuio_ai.h>
+#include <gpuio/gpuio_kernel.h>
 
 #define RETURNS(type, name, ...) \
   static_assert(_Generic(&gpuio_##name, type(*)(__VA_ARGS__): 1, default: 0), "gpuio_" #name)
@@ -65,6 +66,13 @@ CALL(proxy_unmap, ctx, gpuio_proxy_t);
 CALL(proxy_prefetch, ctx, gpuio_proxy_t, uint64_t, size_t, stream);
 CALL(proxy_read, ctx, gpuio_proxy_t, uint64_t, void*, size_t);
 CALL(proxy_set_cache_policy, ctx, gpuio_proxy_t, gpuio_cache_policy_t);
+CALL(kernel_load, ctx, const void*, size_t, gpuio_kernel_t*);
+CALL(kernel_destroy, ctx, gpuio_kernel_t);
+CALL(kernel_set_native, ctx, gpuio_kernel_t, gpuio_native_fn_t);
+CALL(kernel_launch, ctx, gpuio_kernel_t, const uint32_t*, const gpuio_argument_t*, int, stream);
+CALL(kernel_run, ctx, gpuio_kernel_t, const uint32_t*, const gpuio_argument_t*, int, stream,
+     const gpuio_launch_options_t*, gpuio_launch_report_t*);
+CALL(kernel_cancel, ctx, gpuio_kernel_t);
 CALL(get_stats, ctx, gpuio_stats_t*);
 CALL(reset_stats, ctx);
 RETURNS(bool, error_is_retryable, gpuio_error_t);

@@ -1,0 +1,341 @@
+// Launching kernels: arguments held to the parameters, then the stream, or the arrays where they are on
+// demand.
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+#include "base/clock.hpp"
+#include "capi/context.hpp"
+
+namespace gpuio::capi {
+namespace {
+
+constexpr std::uint32_t kGroupsMax = 65535;
+static_assert(static_cast<int>(paging::Miss::automatic) == GPUIO_MISS_AUTO &&
+              static_cast<int>(paging::Miss::wait) == GPUIO_MISS_WAIT &&
+              static_cast<int>(paging::Miss::yield) == GPUIO_MISS_YIELD);
+
+const char* kind_name(gpuio_argument_kind_t kind) {
+  switch (kind) {
+    case GPUIO_ARG_MEMORY: return "GPUIO_ARG_MEMORY";
+    case GPUIO_ARG_SCALAR: return "GPUIO_ARG_SCALAR";
+    case GPUIO_ARG_PROXY: return "GPUIO_ARG_PROXY";
+  }
+  return "of no known kind";
+}
+gpuio_argument_kind_t kind_of(kernel::ParamKind kind) {
+  switch (kind) {
+    case kernel::ParamKind::scalar: return GPUIO_ARG_SCALAR;
+    case kernel::ParamKind::on_demand: return GPUIO_ARG_PROXY;
+    default: return GPUIO_ARG_MEMORY;
+  }
+}
+
+// A launch whose arguments were found good; keeps what they name.
+struct Launch {
+  std::shared_ptr<Kernel> kernel;
+  std::shared_ptr<Stream> stream;
+  gpu::Grid grid;
+  std::vector<gpu::Argument> arguments;
+  std::vector<std::shared_ptr<Allocation>> memory;
+  std::vector<std::shared_ptr<Proxy>> proxies;
+
+  Launch() = default;
+  Launch(const Launch&) = delete;
+  Launch& operator=(const Launch&) = delete;
+  ~Launch() {
+    for (const auto& proxy : proxies) proxy->release();
+  }
+};
+
+// Where kernels of the stream's device find the memory.
+Result<std::uint64_t> address_of(Context& c, Launch& launch, const gpuio_argument_t& argument,
+                                 std::uint64_t bytes) {
+  const gpu::Device& device = launch.stream->device();
+  auto found = c.memory.find(argument.memory, bytes);
+  if (!found) return fail(std::move(found).error());
+  if (found->block) {
+    const bool cpu = device.info().backend == gpu::Backend::cpu;
+    if (found->block->device != &device && !(cpu && found->block->buffer->host()))
+      return fail(Code::invalid_arg, "its memory belongs to device {}, not to the stream's {}",
+                  found->block->device_id, device.info().name);
+    launch.memory.push_back(found->block);
+    const auto base = cpu ? reinterpret_cast<std::uintptr_t>(found->block->buffer->host())
+                          : found->block->buffer->address();
+    return base + found->offset;
+  }
+  const auto address = reinterpret_cast<std::uintptr_t>(argument.memory);
+  if (device.info().backend == gpu::Backend::cpu || c.in_window(device, address, bytes)) return address;
+  return fail(Code::invalid_arg,
+              "kernels of {} cannot reach {}: give memory of gpuio_malloc_*, or a mapped array",
+              device.info().name, argument.memory);
+}
+
+Result<gpu::Argument> check_argument(Context& c, Launch& launch, const kernel::Param& parameter,
+                                     const gpuio_argument_t& given) {
+  const gpuio_argument_kind_t kind = kind_of(parameter.kind);
+  if (given.kind != kind)
+    return fail(Code::invalid_arg, "it is {}, and the kernel takes {}", kind_name(given.kind),
+                kind_name(kind));
+  const std::uint32_t size = kernel::size_of(parameter.type);
+  if (given.element_size != 0 && given.element_size != size)
+    return fail(Code::invalid_arg, "its elements have {} bytes, the kernel's {}", given.element_size, size);
+  if (kind == GPUIO_ARG_SCALAR) {
+    if (size < 8 && given.bits >> (8 * size))
+      return fail(Code::invalid_arg, "its bits {:#x} do not fit the kernel's scalar of {} bytes", given.bits,
+                  size);
+    return gpu::Argument{given.bits, 0};
+  }
+  if (kind == GPUIO_ARG_PROXY) {
+    auto proxy = c.proxies.find(given.proxy);
+    if (!proxy) return fail(std::move(proxy).error());
+    if (&(*proxy)->arrays().device() != &launch.stream->device())
+      return fail(Code::invalid_arg, "its array was made for device {}, which is not the stream's",
+                  (*proxy)->arrays().device_id());
+    if (!(*proxy)->hold()) return fail(Code::invalid_arg, "its array is being destroyed");
+    launch.proxies.push_back(*proxy);
+    return gpu::Argument{(*proxy)->array().range.first, ((*proxy)->size() - 1) / size + 1};
+  }
+  if (given.count < parameter.count)
+    return fail(Code::invalid_arg, "it has {} elements, and the kernel needs {}", given.count,
+                parameter.count);
+  if (given.count > ~std::uint64_t{0} / size)
+    return fail(Code::invalid_arg, "{} elements of {} bytes are more than there can be", given.count, size);
+  if (given.count == 0) return gpu::Argument{0, 0};
+  if (!given.memory) return fail(Code::invalid_arg, "its memory is NULL");
+  auto address = address_of(c, launch, given, given.count * size);
+  if (!address) return fail(std::move(address).error());
+  if (*address % size)
+    return fail(Code::invalid_arg, "its memory {} is not aligned to its elements of {} bytes", given.memory,
+                size);
+  return gpu::Argument{*address, given.count};
+}
+
+Status prepare(Context& c, Launch& launch, gpuio_kernel_t handle, const std::uint32_t* groups,
+               const gpuio_argument_t* arguments, int num_arguments, gpuio_stream_t stream) {
+  auto kernel = c.kernels.table.find(handle);
+  if (!kernel) return std::move(kernel).error();
+  launch.kernel = std::move(*kernel);
+  const kernel::View view = launch.kernel->view();
+  if (!groups) return null_argument("groups");
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (groups[i] == 0 || groups[i] > kGroupsMax)
+      return error(Code::invalid_arg, "groups[{}] = {}: 1 to {} are possible", i, groups[i], kGroupsMax);
+    launch.grid.groups[i] = groups[i];
+  }
+  if (num_arguments < 0 || static_cast<std::size_t>(num_arguments) != view.params.size())
+    return error(Code::invalid_arg, "kernel {} has {} parameters; {} arguments were given", view.name,
+                 view.params.size(), num_arguments);
+  if (!arguments && num_arguments) return null_argument("the arguments");
+  auto found = c.stream_of(stream);
+  if (!found) return std::move(found).error();
+  launch.stream = std::move(*found);
+  for (std::size_t i = 0; i < view.params.size(); ++i) {
+    auto argument = check_argument(c, launch, view.params[i], arguments[i]);
+    if (!argument)
+      return std::move(argument).error().wrap(fmt::format("argument {} of kernel {}", i, view.name));
+    launch.arguments.push_back(*argument);
+  }
+  return {};
+}
+
+// Does `operation` in the order of the stream, and waits until the device has done it, or patience ends.
+Status through(Stream& stream, Stream::Operation operation, const paging::Patience& patience) {
+  struct Done {
+    std::atomic<bool> given{false};  // releases what follows
+    gpu::Point point = 0;
+    Status status;
+  };
+  const auto done = std::make_shared<Done>();
+  const std::uint64_t start_ns = SteadyClock().now_ns();
+  Status s = stream.enqueue([done, operation = std::move(operation)](gpu::Stream& queue) mutable {
+    done->status = operation(queue);
+    done->point = queue.last();
+    Status answer = done->status;
+    done->given.store(true, std::memory_order_release);
+    return answer;
+  });
+  if (!s) return s;
+  for (unsigned turn = 0;; ++turn) {
+    if (done->given.load(std::memory_order_acquire)) {
+      if (!done->status) return done->status;
+      auto reached = stream.reached(done->point);
+      if (!reached) return std::move(reached).error();
+      if (*reached) return {};
+    }
+    if (patience.cancel && patience.cancel->load(std::memory_order_relaxed))
+      return error(Code::canceled, "cancelled; what was launched goes on until the stream is synchronized");
+    if (SteadyClock().now_ns() - start_ns >= patience.timeout_ns)
+      return error(Code::timeout, "not finished after {} ms; what was launched goes on",
+                   patience.timeout_ns / 1'000'000);
+    // At first often, as most launches are short.
+    if (turn < 64) std::this_thread::yield();
+    else std::this_thread::sleep_for(std::chrono::microseconds(turn < 256 ? 20 : 200));
+  }
+}
+
+Result<Stream::Operation> launching(Launch& launch) {
+  auto loaded = launch.kernel->on(launch.stream->device());
+  if (!loaded) return fail(std::move(loaded).error());
+  launch.kernel->given_to(launch.stream);
+  return
+      [kernel = launch.kernel, loaded = std::move(*loaded), grid = launch.grid, memory = launch.memory,
+       arguments = launch.arguments](gpu::Stream& queue) { return queue.launch(*loaded, grid, arguments); };
+}
+
+std::uint64_t nanoseconds(std::uint64_t timeout_us) {
+  return timeout_us == 0 || timeout_us > gpu::kForever / 1000 ? gpu::kForever : timeout_us * 1000;
+}
+
+Status run_plain(Launch& launch, const paging::Patience& patience, gpuio_launch_report_t* report) {
+  const std::uint64_t start_ns = SteadyClock().now_ns();
+  auto operation = launching(launch);
+  if (!operation) return std::move(operation).error();
+  if (Status s = through(*launch.stream, std::move(*operation), patience); !s) return s;
+  if (report) {
+    report->launches = 1;
+    report->seconds = static_cast<double>(SteadyClock().now_ns() - start_ns) / 1e9;
+  }
+  return {};
+}
+
+Status run_on_demand(Launch& launch, const gpuio_launch_options_t& options, const paging::Patience& patience,
+                     gpuio_launch_report_t* out) {
+  const std::uint64_t start_ns = SteadyClock().now_ns();
+  const auto left = [&] {
+    const std::uint64_t spent = SteadyClock().now_ns() - start_ns;
+    return patience.timeout_ns - std::min(patience.timeout_ns, spent);
+  };
+  // The arrays' kernels run on a stream of their own: what the client's stream has to do comes first.
+  if (Status s = through(*launch.stream, [](gpu::Stream&) { return Status(); }, patience); !s) return s;
+  auto use = launch.proxies.front()->arrays().use({.timeout_ns = left(), .cancel = patience.cancel});
+  if (!use) return std::move(use).error();
+  auto report = (*use)->run(
+      launch.kernel->view(), launch.grid, launch.arguments,
+      {.miss = static_cast<paging::Miss>(options.miss), .timeout_ns = left(), .cancel = patience.cancel});
+  if (!report) return std::move(report).error();
+  if (report->failures && !options.allow_failures)
+    return error(report->failure, "every lane ran to its end, but {} of {} accesses that missed failed: {}",
+                 report->failures, report->misses, report->reason);
+  if (!out) return {};
+  out->miss = report->miss == paging::Miss::wait ? GPUIO_MISS_WAIT : GPUIO_MISS_YIELD;
+  out->launches = report->launches;
+  out->misses = report->misses;
+  out->failures = report->failures;
+  out->pages = report->pages;
+  out->seconds = report->seconds;
+  out->miss_latency_p50_us = static_cast<double>(report->latency_ns.percentile(50)) / 1e3;
+  out->miss_latency_p99_us = static_cast<double>(report->latency_ns.percentile(99)) / 1e3;
+  const std::size_t length = std::min(report->reason.size(), sizeof out->reason - 1);
+  std::memcpy(out->reason, report->reason.data(), length);
+  return {};
+}
+
+Status run(Context& c, Launch& launch, const gpuio_launch_options_t* given, gpuio_launch_report_t* report) {
+  if (Status s = c.may_block(); !s) return s;
+  const gpuio_launch_options_t options = given ? *given : gpuio_launch_options_t{};
+  if (options.miss < GPUIO_MISS_AUTO || options.miss > GPUIO_MISS_YIELD)
+    return error(Code::invalid_arg, "options.miss = {}: give one from 0 to 2",
+                 static_cast<int>(options.miss));
+  std::atomic<bool> stop{false};
+  const InFlight::Entry of_context(c.in_flight, stop), of_kernel(launch.kernel->runs, stop);
+  const paging::Patience patience{.timeout_ns = nanoseconds(options.timeout_us), .cancel = &stop};
+  return launch.proxies.empty() ? run_plain(launch, patience, report)
+                                : run_on_demand(launch, options, patience, report);
+}
+
+Status load(Context& c, const void* ir, std::size_t size, gpuio_kernel_t* handle) {
+  if (!ir) return null_argument("the IR");
+  auto kernel = Kernel::read({static_cast<const std::byte*>(ir), size});
+  if (!kernel) return std::move(kernel).error();
+  // What the device cannot express is better heard now; what is on demand is lowered for each run.
+  if (!(*kernel)->on_demand()) {
+    auto device = c.devices.open(c.devices.current());
+    if (!device) return std::move(device).error();
+    auto loaded = (*kernel)->on(**device);
+    if (!loaded) return std::move(loaded).error();
+  }
+  *handle = c.kernels.table.add(std::move(*kernel));
+  return {};
+}
+
+}  // namespace
+
+bool Context::in_window(const gpu::Device& device, std::uint64_t address, std::uint64_t bytes) const {
+  return std::ranges::any_of(proxies.all(), [&](const auto& proxy) {
+    if (&proxy->arrays().device() != &device) return false;
+    const auto [begin, size] = proxy->window_range();
+    return address >= begin && address - begin <= size && bytes <= size - (address - begin);
+  });
+}
+
+}  // namespace gpuio::capi
+
+using namespace gpuio;
+using namespace gpuio::capi;
+
+extern "C" {
+
+gpuio_error_t gpuio_kernel_load(gpuio_context_t ctx, const void* ir, size_t size, gpuio_kernel_t* kernel) {
+  return call("gpuio_kernel_load", ctx, Outputs(kernel),
+              [&](Context& c) { return load(c, ir, size, kernel); });
+}
+
+gpuio_error_t gpuio_kernel_destroy(gpuio_context_t ctx, gpuio_kernel_t kernel) {
+  return call("gpuio_kernel_destroy", ctx, [&](Context& c) {
+    if (!kernel) return Status();
+    auto taken = c.kernels.table.remove(kernel);
+    if (!taken) return std::move(taken).error();
+    c.kernels.retire(std::move(*taken));
+    return Status();
+  });
+}
+
+gpuio_error_t gpuio_kernel_set_native(gpuio_context_t ctx, gpuio_kernel_t kernel, gpuio_native_fn_t native) {
+  return call("gpuio_kernel_set_native", ctx, [&](Context& c) {
+    auto found = c.kernels.table.find(kernel);
+    if (!found) return std::move(found).error();
+    if ((*found)->on_demand())
+      return error(Code::unsupported, "kernel {} has on-demand arrays, which native code cannot index yet",
+                   (*found)->view().name);
+    (*found)->set_native(native);
+    return Status();
+  });
+}
+
+gpuio_error_t gpuio_kernel_launch(gpuio_context_t ctx, gpuio_kernel_t kernel, const uint32_t groups[3],
+                                  const gpuio_argument_t* arguments, int num_arguments,
+                                  gpuio_stream_t stream) {
+  return call("gpuio_kernel_launch", ctx, [&](Context& c) {
+    Launch launch;
+    Status s = prepare(c, launch, kernel, groups, arguments, num_arguments, stream);
+    if (!s) return s;
+    if (!launch.proxies.empty()) return run(c, launch, nullptr, nullptr);
+    auto operation = launching(launch);
+    return operation ? launch.stream->enqueue(std::move(*operation)) : std::move(operation).error();
+  });
+}
+
+gpuio_error_t gpuio_kernel_run(gpuio_context_t ctx, gpuio_kernel_t kernel, const uint32_t groups[3],
+                               const gpuio_argument_t* arguments, int num_arguments, gpuio_stream_t stream,
+                               const gpuio_launch_options_t* options, gpuio_launch_report_t* report) {
+  gpuio_launch_report_t unwanted;
+  gpuio_launch_report_t* const out = report ? report : &unwanted;
+  return call("gpuio_kernel_run", ctx, Outputs(out), [&](Context& c) {
+    Launch launch;
+    Status s = prepare(c, launch, kernel, groups, arguments, num_arguments, stream);
+    return s ? run(c, launch, options, out) : s;
+  });
+}
+
+gpuio_error_t gpuio_kernel_cancel(gpuio_context_t ctx, gpuio_kernel_t kernel) {
+  return call("gpuio_kernel_cancel", ctx, [&](Context& c) {
+    auto found = c.kernels.table.find(kernel);
+    if (!found) return std::move(found).error();
+    (*found)->runs.cancel();
+    return Status();
+  });
+}
+
+}  // extern "C"
