@@ -1,0 +1,26 @@
+// use_native(context, kernel): the CPU device runs this kernel as code that the compiler made, instead of
+// interpreting it. Costs compile time, so it is asked for by kernel; not for kernels with on-demand arrays.
+//
+//   gpuio::use_native(ctx, saxpy);      // once; later runs of saxpy in ctx
+#pragma once
+
+#include <gpuio/kernel/native.hpp>
+#include <gpuio/run.hpp>
+
+namespace gpuio {
+
+template <detail::FrozenKernel K>
+void use_native(const Context& context, K) {
+  static_assert(!detail::has_arrays<K>(), "kernels with on-demand arrays have no native form yet");
+  static_assert(sizeof(gpuio_slot_t) == sizeof(kernel::native::Argument));
+  const gpuio_native_fn_t function = [](const gpuio_workgroup_t* w) {
+    kernel::native::run<K>({.arguments = reinterpret_cast<const kernel::native::Argument*>(w->arguments),
+                            .group = {w->group[0], w->group[1], w->group[2]},
+                            .groups = {w->groups[0], w->groups[1], w->groups[2]},
+                            .shared = static_cast<std::byte*>(w->shared)});
+    return GPUIO_SUCCESS;
+  };
+  detail::check(gpuio_kernel_set_native(context.get(), detail::loaded<K>(context), function));
+}
+
+}  // namespace gpuio
