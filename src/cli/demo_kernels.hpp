@@ -2,45 +2,16 @@
 // not read something in `failed`, so that a failure is never taken for a zero.
 #pragma once
 
-#include <gpuio/kernel.hpp>
+#include "cli/scan_kernel.hpp"
 
 namespace gpuio::demo {
 
-using namespace gpuio::kernel;
 using gpuio::kernel::kernel;  // inside gpuio the namespace would hide it
 
 // What `gather` reads: rows of 264 bytes, as a model's conditional-memory table has them.
 inline constexpr u32 kRowWords = 33;
 
-// counts[v] += how often byte v occurs in the first `bytes` bytes of the array; found[0] += how often the
-// needle does. The needle is up to eight bytes, the first in the lowest; mask has ones where it has bits. Any
-// grid.
-inline constexpr auto scan = kernel<"scan", 128>([](Ctx k, OnDemand<u64> words, InOut<u64, 256> counts,
-                                                    InOut<u64, 1> found, InOut<u32, 1> failed, Val<u64> bytes,
-                                                    Val<u64> needle, Val<u64> mask, Val<u32> length) {
-  auto t = k.tid();
-  auto local = k.shared<u32, 256>();
-  for (auto i : k.range(t, 256, 128)) local[i] = 0u;
-  k.barrier();
-  auto hits = k.var<u64>(0);
-  auto total = words.length();
-  auto stride = k.nctas().as<u64>() * 128;
-  for (auto i : k.range(k.cta().as<u64>() * 128 + t.as<u64>(), total, stride)) {
-    auto word = words[i];
-    auto next = k.var<u64>(0);
-    GPU_IF(i + 1 < total) next = words[i + 1];
-    auto left = min(bytes - i * 8, 8).as<u32>();
-    for (u32 j = 0; j < 8; ++j) {
-      GPU_IF(left > j) local.atomic_add((word >> (8 * j)).as<u32>() & 255, 1u);
-      auto window = j == 0 ? word + 0 : (word >> (8 * j)) | (next << (64 - 8 * j));
-      GPU_IF(((window & mask) == needle) & (i * 8 + j + length.as<u64>() <= bytes)) hits += 1;
-    }
-  }
-  k.barrier();
-  for (auto i : k.range(t, 256, 128)) counts.atomic_add(i, local[i].as<u64>());
-  GPU_IF((hits != 0) & (length != 0)) found.atomic_add(0, hits);
-  GPU_IF(k.lane_status() != 0) failed.atomic_add(0, 1u);
-});
+inline constexpr auto scan = kernel<"scan", kScanLanes>(scan_body);
 
 // sums[i] = a mix of the 33 words of row rows[i]; any grid.
 inline constexpr auto gather = kernel<"gather", 64>(
