@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 namespace gpuio::paging {
@@ -118,6 +119,8 @@ void Service::idle(std::uint64_t idle_since) {
 }
 
 using TwoWords [[gnu::may_alias]] = std::uint64_t;
+static_assert(offsetof(device::Requests, ask) % sizeof(TwoWords) == 0 &&
+              alignof(device::Requests) % sizeof(TwoWords) == 0);
 
 bool Service::sweep() {
   batch_.clear();
@@ -127,8 +130,8 @@ bool Service::sweep() {
     // Relaxed, and two words at once: serve() reads again, one by one and with the order that it needs.
     std::uint64_t seen;
     std::memcpy(&seen, &asked_[pair], sizeof(seen));
-    if (__atomic_load_n(reinterpret_cast<const TwoWords*>(&requests.ask[pair]), __ATOMIC_RELAXED) == seen)
-      continue;
+    const void* const words = __builtin_assume_aligned(&requests.ask[pair], sizeof(TwoWords));
+    if (__atomic_load_n(static_cast<const TwoWords*>(words), __ATOMIC_RELAXED) == seen) continue;
     for (std::uint32_t m = pair; m < std::min(pair + 2, n); ++m) look(m);
   }
   for (std::size_t i = deferred_.size(); i-- > 0 && !scratch_idle_.empty();) {
