@@ -26,7 +26,7 @@ inline Bytes hex(std::string_view text) {
   return bytes;
 }
 inline void append(Bytes& to, std::uint64_t value, unsigned size) {
-  for (unsigned i = 0; i < size; ++i) to.push_back(std::byte(value >> (8 * i)));
+  for (unsigned i = 0; i < size; ++i) to.push_back(std::byte(i < 8 ? value >> (8 * i) : 0));
 }
 inline void append(Bytes& to, const Bytes& more) { to.insert(to.end(), more.begin(), more.end()); }
 inline void append(Bytes& to, std::string_view text) {
