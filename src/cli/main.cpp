@@ -11,6 +11,7 @@
 #include "cli/demo.hpp"
 #include "cli/doctor.hpp"
 #include "cli/info.hpp"
+#include "cli/kernel/commands.hpp"
 
 namespace {
 
@@ -40,6 +41,39 @@ void run_options(CLI::App& app, gpuio::cli::DemoOptions& o) {
   size_option(app, "--cache", o.cache_bytes, "memory for pages");
   size_option(app, "--page", o.page_bytes, "bytes of a page, a power of two");
   app.add_flag("--json", o.json, "print one JSON object");
+}
+
+void kernel_commands(CLI::App& app, gpuio::cli::KernelOptions& o, int& status) {
+  using namespace gpuio::cli;
+  CLI::App* kernel = app.add_subcommand("kernel", "kernels that come with gpuio, and serialized ones");
+  kernel->require_subcommand(1);
+  const auto add = [&](const char* name, const char* text, int (*run)(const KernelOptions&), bool named) {
+    CLI::App* sub = kernel->add_subcommand(name, text);
+    sub->add_flag("--json", o.json, "print JSON");
+    if (named) sub->add_option("KERNEL", o.kernels, "a name that `list` shows, or a file")->required();
+    sub->callback([&, run] { status = run(o); });
+    return sub;
+  };
+  const auto forms = [&](CLI::App* sub, const char* sm) {
+    sub->add_option("--sm", o.sm, sm)->check(CLI::Range(70u, 999u));
+    sub->add_option("--miss", o.miss, "how its on-demand accesses are lowered: yield or wait");
+  };
+  add("list", "those that come with gpuio", kernel_list, false);
+  CLI::App* out = add("export", "write a kernel for gpuio_kernel_load", kernel_export, false);
+  out->add_option_function<std::string>(
+         "KERNEL", [&](const std::string& name) { o.kernels = {name}; },
+         "a name that `list` shows, or a file")
+      ->required();
+  out->add_option("FILE", o.file, "what to write")->required();
+  CLI::App* dump = add("dump", "the IR of a kernel, or what a device gets", kernel_dump, true);
+  forms(dump, "PTX for this compute capability, as 90");
+  dump->add_flag("--spirv", o.spirv, "SPIR-V, as text where spirv-dis is in PATH")->excludes("--sm");
+  forms(add("stats", "operations, memory, and registers where ptxas is in PATH", kernel_stats, true),
+        "of these registers (90)");
+  CLI::App* check =
+      add("check", "the verifier, and ptxas and spirv-val where they are in PATH", kernel_check, true);
+  forms(check, "what ptxas assembles for (90)");
+  check->add_flag("--unchecked-races", o.unchecked_races, "its author answers for races in shared memory");
 }
 
 }  // namespace
@@ -88,6 +122,9 @@ int main(int argc, char** argv) {
   });
   CLI::App* reduce = add("reduce", "sum a file's blocks through shared memory and barriers", demo_reduce);
   reduce->add_option("FILE", o.file, "what to read")->required();
+
+  KernelOptions kernels;
+  kernel_commands(app, kernels, status);
 
   std::signal(SIGINT, on_interrupt);
   CLI11_PARSE(app, argc, argv);

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""`gpuio kernel` as a user runs it: what it prints agrees with itself, with the assemblers, and with what the library
+reads; every trouble has its message.
+
+    kernel_cli_test.py PATH_OF_GPUIO
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TOOL = sys.argv.pop(1)
+HAS = {name: shutil.which(name) is not None for name in ("ptxas", "spirv-dis", "spirv-val")}
+BARE = dict(os.environ, PATH="/nowhere")
+
+
+def run(*arguments, **more):
+    return subprocess.run([TOOL, "kernel", *arguments], capture_output=True, text=True, timeout=100, **more)
+
+
+def answer(*arguments, **more):
+    done = run(*arguments, "--json", **more)
+    assert done.returncode == 0, done
+    return json.loads(done.stdout)
+
+
+class Kernel(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.file = os.path.join(cls.folder.name, "scan.gkir")
+        cls.names = [k["name"] for k in answer("list")]
+        assert run("export", "scan", cls.file).returncode == 0
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def failure(self, *arguments):
+        done = run(*arguments)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertEqual(done.stdout, "")
+        return done.stderr
+
+    def test_every_kernel_that_comes_with_gpuio_is_right(self):
+        self.assertIn("scan", self.names)
+        self.assertIn("adead_softmax", self.names)
+        self.assertEqual(len(self.names), len(set(self.names)))
+        checked = answer("check", *self.names)
+        self.assertEqual([k["name"] for k in checked], self.names)
+        for kernel in checked:
+            self.assertTrue(kernel["right"], kernel)
+            for check in kernel["checks"]:
+                tool = next((t for t in HAS if t in check["what"]), None)
+                self.assertEqual(check["answer"], "right" if tool is None or HAS[tool] else "skipped", check)
+        on_demand = next(k for k in checked if k["name"] == "scan")
+        self.assertEqual(len(on_demand["checks"]), 5, "the verifier, and two assemblers for two ways of a miss")
+
+    def test_a_file_says_what_its_kernel_says(self):
+        ours, files = answer("stats", "scan"), answer("stats", self.file)
+        self.assertEqual(ours, files)
+        self.assertTrue(ours["on_demand"])
+        self.assertEqual(set(ours["forms"]), {"yield", "wait"})
+        self.assertEqual([p["kind"] for p in ours["parameters"]], ["on_demand", "inout", "inout", "inout"] + ["scalar"] * 4)
+        self.assertEqual(ours["shared_bytes"], 1024)
+        for form in ours["forms"].values():
+            self.assertGreater(form["operations"], ours["operations"])
+            self.assertEqual(form["registers"] is not None, HAS["ptxas"])
+        again = os.path.join(self.folder.name, "again.gkir")
+        self.assertEqual(run("export", self.file, again).returncode, 0)
+        with open(self.file, "rb") as one, open(again, "rb") as other:
+            self.assertEqual(one.read(), other.read())
+
+    def test_dumps_are_what_the_numbers_count(self):
+        for name in ("scan", "adead_vecadd"):
+            stats = answer("stats", name, "--sm", "80")
+            form = stats["forms"].get("yield") or stats["forms"]["plain"]
+            ptx = answer("dump", name, "--sm", "80")
+            self.assertEqual(len(ptx["text"]), form["ptx_bytes"])
+            self.assertIn(f".visible .entry {name}", ptx["text"])
+            self.assertEqual(run("dump", name, "--sm", "80").stdout, ptx["text"])
+            spirv = answer("dump", name, "--spirv")
+            self.assertEqual(len(spirv["words"]), form["spirv_words"])
+            self.assertEqual(spirv["words"][0], 0x07230203)
+            ir = answer("dump", name)["text"]
+            instructions = [l for l in ir.splitlines()[1:] if not re.match(r"  [psv][0-9]+ ", l)]
+            self.assertEqual(len(instructions), stats["operations"], ir)
+        self.assertNotEqual(answer("dump", "scan", "--sm", "80", "--miss", "wait")["text"],
+                            answer("dump", "scan", "--sm", "80")["text"])
+
+    def test_spirv_is_text_where_it_can_be(self):
+        if HAS["spirv-dis"]:
+            self.assertIn("OpEntryPoint GLCompute", run("dump", "adead_copy", "--spirv").stdout)
+        words = run("dump", "adead_copy", "--spirv", env=BARE).stdout.split()
+        self.assertEqual([int(w, 16) for w in words], answer("dump", "adead_copy", "--spirv")["words"])
+
+    def test_without_the_assemblers_it_says_so(self):
+        checks = answer("check", "adead_copy", env=BARE)
+        self.assertTrue(checks["right"])
+        self.assertEqual([c["answer"] for c in checks["checks"]], ["right", "skipped", "skipped"])
+        self.assertIn("ptxas is not in PATH", checks["checks"][1]["message"])
+        self.assertIsNone(answer("stats", "adead_copy", env=BARE)["forms"]["plain"]["registers"])
+
+    def test_trouble_is_named(self):
+        with open(self.file, "rb") as file:
+            good = file.read()
+        missing = os.path.join(self.folder.name, "missing")
+        for arguments, words in [
+            (("stats", "scam"), ["scam", "did you mean scan"]),
+            (("stats", missing), [missing, "neither a file"]),
+            (("stats", self.folder.name), [self.folder.name, "directory"]),
+            (("dump", "scan", "--miss", "hope", "--sm", "80"), ["hope", "yield or wait"]),
+            (("dump", "scan", "--miss", "wait"), ["--sm or --spirv"]),
+            (("dump", "adead_copy", "--miss", "wait", "--sm", "80"), ["adead_copy", "no on-demand array"]),
+            (("check", "scan", "--miss", "hope"), ["hope"]),
+            (("export", "scan", "/nowhere/at/all"), ["/nowhere/at/all", "No such file"]),
+        ]:
+            with self.subTest(arguments=arguments):
+                message = self.failure(*arguments)
+                for word in words:
+                    self.assertIn(word, message)
+        bad = os.path.join(self.folder.name, "bad.gkir")
+        for content, words in [(b"", ["offset 0"]), (good[:-1], ["offset 8"]), (b"ELF!" + good[4:], ["offset 0", "GKIR"]),
+                               (good[:4] + b"\x09" + good[5:], ["offset 4", "version 9"])]:
+            with self.subTest(words=words):
+                with open(bad, "wb") as file:
+                    file.write(content)
+                message = self.failure("check", bad)
+                for word in words + [bad]:
+                    self.assertIn(word, message)
+
+    # A wrong kernel is an answer, and a failure of the command.
+    def test_a_kernel_that_races_is_wrong(self):
+        with open(self.file, "rb") as file:
+            good = file.read()
+        name = 44 + int.from_bytes(good[24:28], "little")
+        counts = [int.from_bytes(good[at : at + 4], "little") for at in (28, 32, 36)]  # parameters, shared, vars
+        insts = name + 12 * counts[0] + 8 * counts[1] + counts[2]
+        barrier = next(at for at in range(insts, len(good), 36) if good[at] == 48)
+        nothing = bytearray(good)
+        nothing[barrier : barrier + 36] = bytes([47, 0, 0, 1, 0, 0, 1, 0]) + b"\xff" * 16 + bytes(12)  # a fence instead
+        racing = os.path.join(self.folder.name, "racing.gkir")
+        with open(racing, "wb") as file:
+            file.write(nothing)
+        done = run("check", racing)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("verifier: wrong: two lanes may write the same element (line ", done.stdout)
+        self.assertEqual(run("check", racing, "--unchecked-races").returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,87 @@
+#include "cli/kernel/shipped.hpp"
+
+#include <gpuio/kernel/lower.hpp>
+#include <gpuio/kernel/serialize.hpp>
+
+#include <algorithm>
+
+#include "base/platform/file.hpp"
+#include "base/text.hpp"
+#include "cli/demo_kernels.hpp"
+#include "launch/adead/kernels.hpp"
+
+namespace gpuio::cli {
+namespace {
+
+using namespace launch::adead;
+constexpr std::uint64_t kFileBytesMax = 64 << 20;
+
+kernel::Program matmul(u64 n) {
+  return contraction({.rows = n,
+                      .columns = n,
+                      .depth = n,
+                      .a = {.outer = n, .inner = 1},
+                      .b = {.outer = n, .inner = 1},
+                      .c = {.outer = n, .inner = 1}});
+}
+
+kernel::Program vecadd() {
+  const std::byte code[] = {std::byte{0x10}, std::byte{0x41}, std::byte{0x22}, std::byte{0x00}};
+  kernel::Program p = std::move(launch::parse_adead(code)->steps.at(0).program);
+  p.name = "adead_vecadd";
+  return p;
+}
+
+}  // namespace
+
+std::vector<Shipped> shipped_kernels() {
+  std::vector<Shipped> all;
+  all.push_back(
+      {"counts the bytes of an array and finds a needle: words, counts[256], found, failed, bytes, needle, "
+       "mask, length",
+       kernel::copy_of(demo::scan.view())});
+  all.push_back(
+      {"a sum for each row of 33 words: table, rows, sums, failed, n", kernel::copy_of(demo::gather.view())});
+  all.push_back({"a sum for each block of words: words, sums, failed, words_a_block",
+                 kernel::copy_of(demo::reduce.view())});
+  all.push_back({"c = a + b", vecadd()});
+  all.push_back({"c = a * b, 64 x 64 matrices", matmul(64)});
+  all.push_back({"copies 1024 words", copy(1024)});
+  all.push_back({"fills 1024 words", fill(1024, 1)});
+  all.push_back({"c = a * b, 1024 elements", binary(kernel::Op::mul, 1024)});
+  all.push_back({"gelu of 1024 elements", map(Map::gelu, 1024)});
+  all.push_back({"softmax of 16 rows of 64", softmax(16, 64)});
+  all.push_back({"layer norm of 16 rows of 64", layer_norm(16, 64)});
+  all.push_back({"16 rows of 64 out of a table of 256", embedding(16, 256, 64)});
+  return all;
+}
+
+Result<Source> open_kernel(const std::string& name) {
+  std::vector<Shipped> all = shipped_kernels();
+  const auto found = std::ranges::find(all, name, [](const Shipped& s) { return s.program.name; });
+  if (found != all.end()) return Source{kernel::serialize(found->program.view()), std::move(found->program)};
+  auto file = File::open(name, OpenFlags::read);
+  if (!file && file.error().code() == Code::not_found) {
+    std::vector<std::string_view> known;
+    for (const Shipped& s : all) known.push_back(s.program.name);
+    return fail(Code::not_found, "{}: neither a file nor a kernel that comes with gpuio{}", name,
+                suggest(name, known));
+  }
+  if (!file) return fail(std::move(file).error());
+  auto info = file->info();
+  if (!info) return fail(std::move(info).error());
+  if (info->size_bytes > kFileBytesMax)
+    return fail(Code::invalid_arg, "{}: {} is more than a serialized kernel can have ({})", name,
+                format_size(info->size_bytes), format_size(kFileBytesMax));
+  Source source;
+  source.bytes.resize(info->size_bytes);
+  auto got = file->read_at(std::as_writable_bytes(std::span(source.bytes)), 0);
+  if (!got) return fail(std::move(got).error());
+  source.bytes.resize(*got);
+  kernel::Deserialized read = kernel::deserialize(source.bytes);
+  if (!read.ok()) return fail(Code::invalid_arg, "{}: {}", name, kernel::message(read));
+  source.program = std::move(read.program);
+  return source;
+}
+
+}  // namespace gpuio::cli
