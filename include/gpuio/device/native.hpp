@@ -79,6 +79,9 @@ class Native {
   template <u32 at, u32 end, class F>
   static void dispatch(u64 where, F f) {
     if constexpr (end - at == 1) {
+#ifdef GPUIO_ASSERT
+      if (where != at) __builtin_trap();  // a lane whose access has ended was stepped
+#endif
       f(std::integral_constant<u32, at>{});
     } else {
       constexpr u32 middle = at + (end - at) / 2;

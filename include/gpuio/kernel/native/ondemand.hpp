@@ -275,7 +275,8 @@ class Worker {
       for (u32 i = 0; i < n; ++i) {
         Miss& miss = misses[i];
         if (!miss.lanes) continue;
-        device::step(m_, miss.lane);
+        // It may have ended above: another worker brought the page since it was looked for.
+        if (miss.lane.at < At::pinned) device::step(m_, miss.lane);
         if (miss.lane.at < At::pinned) continue;
         failed |= settle(a, x, miss, n == 1);
         open -= miss.lanes == 0;
