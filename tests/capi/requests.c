@@ -366,7 +366,7 @@ static void progress_is_told(void) {
 
 // What a callback may do, and what it may not.
 struct inside {
-  int left;
+  _Atomic int left;  // the main thread looks while a callback counts
   gpuio_error_t waited, destroyed, synchronized, blocking, finalized, submitted, status;
   gpuio_request_t blocking_request;
 };
