@@ -8,8 +8,11 @@
 //     for (auto i : k.range(k.global_id(), n, k.nctas() * 256)) y[i] = a * x[i] + y[i];
 //   });
 //
-// values.hpp has the arithmetic, memory.hpp what is indexed, control.hpp the Ctx and control flow, error.hpp
-// the mistakes that are found. clang needs -fconstexpr-steps=100000000 for kernels above ~1000 operations.
+// values.hpp has the arithmetic, math.hpp the functions, memory.hpp what is indexed, control.hpp the Ctx and
+// control flow, error.hpp the mistakes that are found. clang needs -fconstexpr-steps=100000000 for kernels
+// above ~1000 operations.
 #pragma once
 
 #include <gpuio/kernel/frozen.hpp>
+#include <gpuio/kernel/half.hpp>
+#include <gpuio/kernel/math.hpp>

@@ -13,6 +13,7 @@
 #include "launch/compile.hpp"
 #include "support/every_operation.hpp"
 #include "support/kernels.hpp"
+#include "support/vocabulary.hpp"
 #include "support/vulkan_driver.hpp"
 
 namespace gpuio::gpu {
@@ -198,6 +199,11 @@ TEST_P(KernelsOnDevices, SharedKernels) {
       storage.view(), {2, 1, 1},
       {{0, 0, 0, 0, 0},
        {bytes_of(h), bytes_of(b), numbers(64, 4000000000u), numbers(32, 4000000000u), numbers(512, 1000)}});
+}
+
+TEST_P(KernelsOnDevices, Vocabulary) {
+  for (const test_kernels::Sample& s : test_kernels::vocabulary())
+    expect_like_interpreter(s.program.view(), s.grid, random_contents(s.program.view(), 1));
 }
 
 // Rounds of barrier_any with a different lane saying true each time, and none in every third.

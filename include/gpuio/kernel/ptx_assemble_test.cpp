@@ -16,6 +16,7 @@
 
 #include "support/every_operation.hpp"
 #include "support/kernels.hpp"
+#include "support/vocabulary.hpp"
 
 namespace gpuio::kernel {
 namespace {
@@ -340,6 +341,7 @@ TEST_F(PtxAssembly, NothingSpills) {
                         subgroup_mix.view(), storage.view()}) {
     assemble_both(k);
   }
+  for (const Sample& s : vocabulary()) assemble_both(s.program.view());
   assemble();
   expect_spills_at_most(0);
 }

@@ -19,7 +19,7 @@
 #include <limits>
 #include <type_traits>
 
-#include <gpuio/kernel/ir.hpp>
+#include <gpuio/kernel/small_floats.hpp>
 
 namespace gpuio::kernel {
 
@@ -32,46 +32,6 @@ constexpr u64 truncate_to(Type t, u64 bits) {
   const u32 size = size_of(t);
   if (t == Type::boolean) return bits & 1;
   return size >= 8 ? bits : bits & ((u64{1} << (size * 8)) - 1);
-}
-
-// f16: 1 sign, 5 exponent, 10 mantissa bits. The exponent is re-biased by hand, subnormals normalised.
-constexpr f32 f16_to_f32(u16 h) {
-  const u32 sign = u32(h & 0x8000u) << 16;
-  const u32 exponent = (h >> 10) & 31;
-  u32 mantissa = h & 1023;
-  if (exponent == 31) return std::bit_cast<f32>(sign | 0x7f800000u | mantissa << 13);
-  if (exponent != 0) return std::bit_cast<f32>(sign | (exponent + 112) << 23 | mantissa << 13);
-  if (mantissa == 0) return std::bit_cast<f32>(sign);
-  const u32 shift = u32(std::countl_zero(mantissa)) - 21;  // brings the leading one to bit 10
-  mantissa = (mantissa << shift) & 1023;
-  return std::bit_cast<f32>(sign | (113 - shift) << 23 | mantissa << 13);
-}
-
-// Drops `count` low bits (1 to 31), rounding to nearest even.
-constexpr u32 round_off(u32 bits, u32 count) {
-  const u32 half = u32{1} << (count - 1);
-  const u32 odd = (bits >> count) & 1;
-  return (bits + (half - 1) + odd) >> count;
-}
-
-constexpr u16 f32_to_f16(f32 value) {
-  const u32 bits = std::bit_cast<u32>(value);
-  const u32 sign = (bits >> 16) & 0x8000u;
-  const u32 magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return u16(sign | 0x7e00u);   // NaN
-  if (magnitude >= 0x477ff000u) return u16(sign | 0x7c00u);  // 65520 and above round to infinity
-  if (magnitude >= 0x38800000u) return u16(sign | round_off(magnitude - 0x38000000u, 13));
-  if (magnitude <= 0x33000000u) return u16(sign);  // 2^-25 ties to zero
-  const u32 exponent = magnitude >> 23;
-  return u16(sign | round_off((magnitude & 0x7fffffu) | 0x800000u, 126 - exponent));  // subnormal
-}
-
-constexpr f32 bf16_to_f32(u16 h) { return std::bit_cast<f32>(u32(h) << 16); }
-
-constexpr u16 f32_to_bf16(f32 value) {
-  const u32 bits = std::bit_cast<u32>(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return u16((bits >> 16) | 0x40u);  // NaN stays NaN
-  return u16(round_off(bits & 0x7fffffffu, 16) | ((bits >> 16) & 0x8000u));
 }
 
 template <class T>

@@ -7,6 +7,7 @@
 
 #include "support/every_operation.hpp"
 #include "support/kernels.hpp"
+#include "support/vocabulary.hpp"
 
 namespace gpuio::kernel {
 namespace {
@@ -41,6 +42,10 @@ TEST(Spirv, SharedKernels) {
                         subgroup_mix.view(), storage.view()}) {
     EXPECT_EQ(complaints(v), "") << v.name;
   }
+}
+
+TEST(Spirv, Vocabulary) {
+  for (const Sample& s : vocabulary()) EXPECT_EQ(complaints(s.program.view()), "") << s.program.name;
 }
 
 TEST(Spirv, EveryOperationOnEveryType) {

@@ -12,6 +12,7 @@
 
 #include <gpuio/kernel/builder.hpp>
 #include <gpuio/kernel/error.hpp>
+#include <gpuio/kernel/small_floats.hpp>
 
 namespace gpuio::kernel {
 
@@ -85,6 +86,36 @@ struct bf16 {
   constexpr bool operator==(const bf16&) const = default;
 };
 
+// Bytes to the IR, numbers to kernels: see small_floats.hpp.
+struct f8e4m3 {
+  u8 bits = 0;
+  constexpr bool operator==(const f8e4m3&) const = default;
+};
+struct f8e5m2 {
+  u8 bits = 0;
+  constexpr bool operator==(const f8e5m2&) const = default;
+};
+template <class T>
+inline constexpr bool kIsF8 = std::same_as<T, f8e4m3> || std::same_as<T, f8e5m2>;
+template <class T>
+inline constexpr F8 kF8Of = std::same_as<T, f8e4m3> ? kE4m3 : kE5m2;
+template <class T>
+concept SmallFloat = std::same_as<T, f16> || std::same_as<T, bf16> || kIsF8<T>;
+
+// On the host: the nearest number of the type, and the f32 that it is.
+template <SmallFloat T>
+constexpr T narrow(f32 value) {
+  if constexpr (kIsF8<T>) return {f32_to_f8(kF8Of<T>, value)};
+  else if constexpr (std::same_as<T, f16>) return {f32_to_f16(value)};
+  else return {f32_to_bf16(value)};
+}
+template <SmallFloat T>
+constexpr f32 widen(T value) {
+  if constexpr (kIsF8<T>) return f8_to_f32(kF8Of<T>, value.bits);
+  else if constexpr (std::same_as<T, f16>) return f16_to_f32(value.bits);
+  else return bf16_to_f32(value.bits);
+}
+
 template <class T>
 inline constexpr Type kTypeOf = Type::none;
 template <>
@@ -101,6 +132,10 @@ template <>
 inline constexpr Type kTypeOf<f16> = Type::f16;
 template <>
 inline constexpr Type kTypeOf<bf16> = Type::bf16;
+template <>
+inline constexpr Type kTypeOf<f8e4m3> = Type::u8;
+template <>
+inline constexpr Type kTypeOf<f8e5m2> = Type::u8;
 template <>
 inline constexpr Type kTypeOf<u32> = Type::u32;
 template <>
@@ -147,12 +182,8 @@ template <>
 struct Promote<i16> {
   using type = i32;
 };
-template <>
-struct Promote<f16> {
-  using type = f32;
-};
-template <>
-struct Promote<bf16> {
+template <SmallFloat T>
+struct Promote<T> {
   using type = f32;
 };
 
@@ -178,6 +209,15 @@ struct LiteralType<L, true, false, 8> {
 };
 }  // namespace detail
 
+// The value's id as one of type To, by value; by way of f32 where an 8-bit float takes part.
+template <class To, class From>
+constexpr u32 convert(Builder& b, u32 v) {
+  if constexpr (std::same_as<To, From>) return v;
+  else if constexpr (kIsF8<From>) return convert<To, f32>(b, widen_f8(b, kF8Of<From>, v));
+  else if constexpr (kIsF8<To>) return narrow_f8(b, kF8Of<To>, convert<f32, From>(b, v));
+  else return b.cast(kTypeOf<To>, v);
+}
+
 // What a value of T takes part in arithmetic as: storage types widen, exactly.
 template <class T>
 using promote_t = typename detail::Promote<T>::type;
@@ -200,6 +240,8 @@ constexpr bool exact(L v) {
         return wide == std::numeric_limits<f64>::infinity() || wide == -std::numeric_limits<f64>::infinity();
     }
     return f64(T(v)) == wide;
+  } else if constexpr (SmallFloat<T> && std::floating_point<L>) {
+    return exact<f32>(v) && (v != v || f64(widen(narrow<T>(f32(v)))) == f64(v));
   } else {
     return false;
   }
@@ -209,13 +251,15 @@ constexpr u64 bits_of(L v) {
   if constexpr (std::same_as<T, f32>) return __builtin_bit_cast(u32, f32(v));
   else if constexpr (std::same_as<T, f64>) return __builtin_bit_cast(u64, f64(v));
   else if constexpr (std::same_as<T, bool>) return v ? 1 : 0;
+  else if constexpr (SmallFloat<T>) return narrow<T>(f32(v)).bits;
   else if constexpr (sizeof(T) == 8) return u64(v);
   else return u64(std::make_unsigned_t<T>(v));
 }
 // Is a literal of type L meant for T at all? Integers for integers, floats for floats, booleans for booleans.
 template <class T, class L>
-inline constexpr bool kSameKind = std::same_as<T, bool> ? std::same_as<L, bool>
-                                  : std::integral<T>    ? std::integral<L> && !std::same_as<L, bool>
-                                                        : std::floating_point<T> && std::floating_point<L>;
+inline constexpr bool kSameKind =
+    std::same_as<T, bool> ? std::same_as<L, bool>
+    : std::integral<T>    ? std::integral<L> && !std::same_as<L, bool>
+                          : (std::floating_point<T> || SmallFloat<T>) && std::floating_point<L>;
 
 }  // namespace gpuio::kernel

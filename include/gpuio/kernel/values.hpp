@@ -5,8 +5,9 @@
 //
 // Types are strict. Both operands have one type; `.as<U>()` converts by value, `bitcast<U>(v)` by bits. A
 // native number takes the other operand's type if it is of the same kind and held exactly (`x * 0.5f`,
-// `i + 1`). u8 u16 f16 … are types of memory: in arithmetic they widen to u32, i32 or f32, and a store of
-// the result says `.as<u8>()`. There is no && or ||: use & and | (both sides are evaluated), or and_then.
+// `i + 1`). u8 u16 f16 f8e4m3 … are types of memory: in arithmetic they widen to u32, i32 or f32, and a store
+// of the result says `.as<u8>()`. rounded() (half.hpp) makes arithmetic that stays in f16 or bf16. There is
+// no && or ||: use & and | (both sides are evaluated), or and_then.
 //
 // Handles are small and copyable (Var excepted), live as long as the trace, and carry it; one thread.
 #pragma once
@@ -29,7 +30,9 @@ class Arg {
   template <class U>
     requires(std::same_as<T, U> || std::same_as<T, promote_t<U>>)
   constexpr Arg(const Expr<U>& e, u32 line = __builtin_LINE())
-      : tracer_(e.tracer_), id_(e.id_), var_(e.var_), widen_(!std::same_as<T, U>), line_(line) {}
+      : tracer_(e.tracer_), id_(e.id_), var_(e.var_), line_(line) {
+    if constexpr (!std::same_as<T, U>) widen_ = convert<T, U>;
+  }
   template <Literal L>
     requires(kSameKind<T, L>)
   constexpr Arg(L v, u32 line = __builtin_LINE()) : line_(line) {
@@ -56,14 +59,15 @@ class Arg {
     }
     if (tracer_ != &t) t.fail(Err::value_of_other_kernel, line_);
     const u32 id = var_ ? t.build.var_load(id_) : id_;
-    return widen_ ? t.build.cast(kTypeOf<T>, id) : id;
+    return widen_ ? widen_(t.build, id) : id;
   }
 
  private:
   Tracer* tracer_ = nullptr;
   u32 id_ = kNone;
-  bool var_ = false, widen_ = false, literal_ = false, exact_ = false;
+  bool var_ = false, literal_ = false, exact_ = false;
   u32 line_ = 0;
+  u32 (*widen_)(Builder&, u32) = nullptr;
   u64 bits_ = 0;
 };
 
@@ -80,10 +84,7 @@ class Expr {
   // The value's id at this point, of type T.
   constexpr u32 id() const { return var_ ? tracer_->build.var_load(id_) : id_; }
   // The same as arithmetic takes it.
-  constexpr u32 wide_id() const {
-    const u32 v = id();
-    return std::same_as<T, wide> ? v : tracer_->build.cast(kTypeOf<wide>, v);
-  }
+  constexpr u32 wide_id() const { return convert<wide, T>(tracer_->build, id()); }
   template <Storable U>
   constexpr Val<U> as(u32 line = __builtin_LINE()) const;
 
@@ -231,7 +232,7 @@ template <Storable U>
 constexpr Val<U> Expr<T>::as(u32 line) const {
   tracer_->at(line);
   const u32 v = id();
-  return {tracer_, std::same_as<T, U> ? v : tracer_->build.cast(kTypeOf<U>, v)};
+  return {tracer_, convert<U, T>(tracer_->build, v)};
 }
 
 namespace detail {
@@ -297,7 +298,7 @@ constexpr Val<U> bitcast(const Expr<T>& a, u32 line = __builtin_LINE()) {
                 "a bitcast is between types of one size");
   a.tracer().at(line);
   const u32 v = a.id();
-  return {&a.tracer(), std::same_as<U, T> ? v : a.tracer().build.bitcast(kTypeOf<U>, v)};
+  return {&a.tracer(), kTypeOf<U> == kTypeOf<T> ? v : a.tracer().build.bitcast(kTypeOf<U>, v)};
 }
 
 #define GPUIO_TWO(NAME)                                                     \

@@ -1,0 +1,43 @@
+// The vocabulary that is made while tracing on the CPU device: all of it by the blocked interpreter, what
+// differs in kind as native code.
+#include <gmock/gmock.h>
+
+#include "gpu/cpu/blocked.hpp"
+#include "gpu/cpu/differential.hpp"
+#include "gpu/cpu/native.hpp"
+#include "support/vocabulary.hpp"
+
+namespace gpuio::gpu::cpu {
+namespace {
+
+using namespace kernel;
+using gpuio::kernel::kernel;
+using namespace test_kernels;
+
+void expect_like_interpreter(const Native& native, const View& k, std::array<u32, 3> grid) {
+  RandomData want = random_contents(k, 1), got = want;
+  const Outcome o = interpret(k, grid, want.arguments(), {.subgroup_size = 8});
+  ASSERT_TRUE(o.ok()) << k.name << ": " << o.error << " at line " << o.line;
+  const Status s = run_grid(native, k, grid, got);
+  ASSERT_TRUE(s) << k.name << ": " << s.message();
+  for (std::size_t p = 0; p < want.bytes.size(); ++p)
+    EXPECT_EQ(got.bytes[p], want.bytes[p]) << k.name << ", parameter " << p;
+}
+template <class K>
+void expect_native(K, std::array<u32, 3> grid = {kWords / 64, 1, 1}) {
+  expect_like_interpreter(make_native(K{}), K::view(), grid);
+}
+
+TEST(Vocabulary, Blocked) {
+  for (const Sample& s : vocabulary())
+    expect_like_interpreter(*make_blocked(s.program.view()), s.program.view(), s.grid);
+}
+
+TEST(Vocabulary, Native) {
+  expect_native(kernel<"few_functions", 64>(few_functions));
+  expect_native(kernel<"halves", 64>(halves<f16>));
+  expect_native(kernel<"eighths", 64>(eighths));
+}
+
+}  // namespace
+}  // namespace gpuio::gpu::cpu
