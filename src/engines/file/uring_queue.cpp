@@ -27,6 +27,10 @@ constexpr std::uint64_t kPinMax = 1ull << 30;  // the kernel registers no larger
 constexpr std::uint32_t kColdStreak = 8,
                         kColdProbe = 16;  // after 8 misses in a row, look into the cache every 16th time
 
+// So many operations at once go to the ring, which copies what is resident too: one system call for all of them
+// costs less than one for each.
+constexpr std::size_t kBatch = 8;
+
 // Writes of whole pages into the page cache are copies too, as long as the system does not hold writers back.
 // One that took longer than kSlowWriteNs sends the next ones to the ring, where waiting costs nobody
 // anything.
@@ -60,7 +64,7 @@ class UringQueue final : public Queue {
   };
 
   std::uint64_t tag(std::uint32_t slot) const { return uses_[slot] << kSlotBits | slot; }
-  void accept(Op& op);
+  void accept(Op& op, bool in_batch);
   bool copy_resident(Transfer& t);
   bool copy_write(Transfer& t);
   void push(std::uint32_t slot);
@@ -137,12 +141,12 @@ UringQueue::~UringQueue() {
 std::uint32_t UringQueue::submit(std::span<Op* const> ops) {
   forget_closed_files();
   std::uint32_t taken = 0;
-  for (; taken < ops.size() && held_ < depth_; ++taken, ++held_) accept(*ops[taken]);
+  for (; taken < ops.size() && held_ < depth_; ++taken, ++held_) accept(*ops[taken], ops.size() >= kBatch);
   flush_ring();
   return taken;
 }
 
-void UringQueue::accept(Op& op) {
+void UringQueue::accept(Op& op, bool in_batch) {
   op.scratch = {};
   op.code = Code::ok;
   op.system_error = 0;
@@ -157,7 +161,9 @@ void UringQueue::accept(Op& op) {
   op.scratch.word[0] = slot;
   regions_.hold(op);
   if (op.kind != OpKind::flush) {
-    if (op.kind == OpKind::read && !t.bypass_cache && copy_resident(t)) return retire(slot);
+    // Reads of a file too large for memory are tried here always: what is missing goes past the cache.
+    const bool together = in_batch && !t.file->read_direct_when_cold;
+    if (op.kind == OpKind::read && !t.bypass_cache && !together && copy_resident(t)) return retire(slot);
     if (op.kind == OpKind::write && !t.bypass_cache && copy_write(t)) return retire(slot);
     if (!t.plan()) return retire(slot);
   }
