@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/platform/shared_library.hpp"
+#include "gpu/shader.hpp"
 
 namespace gpuio::gpu::cuda {
 namespace {
@@ -23,6 +24,8 @@ struct Fake {
   void (*reset)(int at, int with) = *library.function<void(int, int)>("fake_reset");
   int (*calls)() = *library.function<int()>("fake_calls");
   int (*launches)() = *library.function<int()>("fake_launches");
+  void (*values)(int) = *library.function<void(int)>("fake_values");
+  unsigned long long (*value)(int) = *library.function<unsigned long long(int)>("fake_value");
   void (*old)(int) = *library.function<void(int)>("fake_old");
   void (*hold)(int) = *library.function<void(int)>("fake_hold");
   const char* (*failed)() = *library.function<const char*()>("fake_failed");
@@ -233,6 +236,28 @@ TEST_F(CudaDevice, TheCompilersWordsAreInTheError) {
   KernelCode wide = code();
   wide.block = {1024, 1, 1};
   EXPECT_THAT(device->load(wide).error().message(), HasSubstr("512 would fit"));
+}
+
+// PTX of other makers has its own parameters, where ours is one block; neither is launched as the other.
+TEST_F(CudaDevice, ParametersOfOtherMakersGoOneByOne) {
+  auto device = *open(options());
+  auto kernel = *dynamic_cast<ShaderDevice&>(*device).load_shader(
+      {.name = "text", .entry = "k", .block = {32, 1, 1}, .ptx = ".version 6.0", .parameters = 2});
+  auto ours = *device->load(code());
+  auto stream = *device->stream();
+  auto& shaders = dynamic_cast<ShaderStream&>(*stream);
+  const std::uint64_t values[] = {0x1234567890, 7};
+  fake_.values(2);
+  EXPECT_TRUE(shaders.launch_shader(*kernel, {}, {.values = values}));
+  fake_.values(0);
+  EXPECT_EQ(fake_.value(0), values[0]);
+  EXPECT_EQ(fake_.value(1), 7u);
+  const Argument block[2] = {};
+  EXPECT_THAT(stream->launch(*kernel, {}, block).message(), HasSubstr("2 separate parameters"));
+  EXPECT_EQ(shaders.launch_shader(*kernel, {}, {.values = std::span(values).first(1)}).code(),
+            Code::invalid_arg);
+  EXPECT_EQ(shaders.launch_shader(*ours, {}, {.values = std::span(values).first(1)}).code(),
+            Code::invalid_arg);
 }
 
 TEST_F(CudaDevice, AbsenceIsSaidWithItsRemedy) {

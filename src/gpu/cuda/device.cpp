@@ -105,7 +105,7 @@ class CudaBuffer final : public Buffer {
   Origin origin_;
 };
 
-class CudaDevice final : public Device {
+class CudaDevice final : public Device, public ShaderDevice {
  public:
   CudaDevice(DeviceInfo info, std::shared_ptr<Core> core) : Device(std::move(info)), core_(std::move(core)) {}
 
@@ -150,7 +150,16 @@ class CudaDevice final : public Device {
                                         CudaBuffer::Origin::imported);
   }
 
-  Result<std::unique_ptr<Kernel>> load(const KernelCode& code) override;
+  Result<std::unique_ptr<Kernel>> load(const KernelCode& code) override { return load(code, false); }
+  Result<std::unique_ptr<Kernel>> load_shader(const ShaderCode& code) override {
+    const auto shared = std::uint32_t(std::min<std::uint64_t>(code.shared_bytes, ~std::uint32_t{0}));
+    return load({.name = code.entry,
+                 .block = code.block,
+                 .shared_bytes = shared,
+                 .parameters = code.parameters,
+                 .ptx = code.ptx},
+                true);
+  }
 
   Result<std::unique_ptr<Stream>> stream() override { return CudaStream::create(core_, info_.timestamps); }
 
@@ -166,6 +175,7 @@ class CudaDevice final : public Device {
   }
 
  private:
+  Result<std::unique_ptr<Kernel>> load(const KernelCode& code, bool separate);
   Result<std::unique_ptr<Buffer>> allocate_device(std::uint64_t size) {
     const Driver& d = core_->driver();
     CUdeviceptr address = 0;
@@ -207,7 +217,7 @@ class CudaDevice final : public Device {
   std::shared_ptr<Core> core_;
 };
 
-Result<std::unique_ptr<Kernel>> CudaDevice::load(const KernelCode& code) {
+Result<std::unique_ptr<Kernel>> CudaDevice::load(const KernelCode& code, bool separate) {
   if (code.ptx.empty()) {
     return fail(Code::unsupported, "load of '{}': it has no PTX, which is what a CUDA device runs",
                 code.name);
@@ -238,6 +248,7 @@ Result<std::unique_ptr<Kernel>> CudaDevice::load(const KernelCode& code) {
   kernel->name = code.name;
   kernel->block = code.block;
   kernel->parameters = code.parameters;
+  kernel->separate = separate;
   const std::string what = fmt::format("load of '{}'", code.name);
   if (Status s = core_->check(d.cuModuleLoadDataEx(&kernel->module, text.c_str(), 3, names, values),
                               "cuModuleLoadDataEx");

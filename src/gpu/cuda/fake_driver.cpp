@@ -16,8 +16,10 @@ namespace {
 
 std::mutex lock;
 int calls = 0, fail_at = 0, fail_with = 0, launches = 0;
-bool held = false;  // nothing that is enqueued ever ends
-bool old = false;   // knows nothing newer than CUDA 11.4
+int looked_at = 0;                // how many parameters of 8 bytes of a launch are kept
+unsigned long long parameter[8];  // what they were
+bool held = false;                // nothing that is enqueued ever ends
+bool old = false;                 // knows nothing newer than CUDA 11.4
 std::map<const void*, std::string> live;
 std::string failed;
 
@@ -66,6 +68,8 @@ EXPORT void fake_reset(int at, int with) {
 }
 EXPORT int fake_calls() { return calls; }
 EXPORT int fake_launches() { return launches; }
+EXPORT void fake_values(int count) { looked_at = count; }
+EXPORT unsigned long long fake_value(int i) { return parameter[i]; }
 EXPORT void fake_old(int is_old) { old = is_old != 0; }
 EXPORT void fake_hold(int hold) { held = hold != 0; }
 EXPORT const char* fake_failed() { return failed.c_str(); }
@@ -225,10 +229,11 @@ int cuFuncLoad(void*) {
   ENTER();
   return 0;
 }
-int cuLaunchKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**,
-                   void**) {
+int cuLaunchKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*,
+                   void** parameters, void**) {
   ENTER();
   ++launches;
+  for (int i = 0; i < looked_at; ++i) std::memcpy(&parameter[i], parameters[i], sizeof parameter[i]);
   return 0;
 }
 int cuLaunchHostFunc(void*, void (*function)(void*), void* data) {

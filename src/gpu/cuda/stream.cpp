@@ -257,10 +257,28 @@ Result<double> CudaStream::elapsed_ms(Point from, Point to) {
 
 Status CudaStream::launch(const Kernel& kernel, const Grid& grid, std::span<const Argument> arguments) {
   const auto& k = static_cast<const CudaKernel&>(kernel);
-  if (arguments.size() != k.parameters) {
-    return error(Code::invalid_arg, "launch of '{}': {} arguments for {} parameters", k.name,
-                 arguments.size(), k.parameters);
+  if (arguments.size() != k.parameters || k.separate) {
+    return error(Code::invalid_arg, "launch of '{}': {} arguments for {} {}parameters", k.name,
+                 arguments.size(), k.parameters, k.separate ? "separate " : "");
   }
+  // The block of all arguments is the kernel's one parameter; the driver copies it.
+  void* parameters[] = {const_cast<Argument*>(arguments.data())};
+  return launch(k, grid, std::span(parameters, arguments.empty() ? 0u : 1u));
+}
+
+Status CudaStream::launch_shader(const Kernel& kernel, const Grid& grid, const ShaderArguments& arguments) {
+  const auto& k = static_cast<const CudaKernel&>(kernel);
+  if (arguments.values.size() != k.parameters || !k.separate) {
+    return error(Code::invalid_arg, "launch of '{}': {} values for {} {}parameters", k.name,
+                 arguments.values.size(), k.parameters, k.separate ? "" : "block ");
+  }
+  std::vector<void*> parameters;  // of the first bytes of each value the driver copies what the entry takes
+  for (const std::uint64_t& value : arguments.values)
+    parameters.push_back(const_cast<std::uint64_t*>(&value));
+  return launch(k, grid, parameters);
+}
+
+Status CudaStream::launch(const CudaKernel& k, const Grid& grid, std::span<void*> parameters) {
   const auto [x, y, z] = grid.groups;
   if (std::max({x, y, z}) > kGridMax) {
     return error(Code::invalid_arg, "launch of '{}': a grid of {}x{}x{} groups, at most {} each", k.name, x,
@@ -268,11 +286,10 @@ Status CudaStream::launch(const Kernel& kernel, const Grid& grid, std::span<cons
   }
   return operation([&] {
     if (x == 0 || y == 0 || z == 0) return Status{};
-    // The block of all arguments is the kernel's one parameter; the driver copies it.
-    void* parameters[] = {const_cast<Argument*>(arguments.data())};
-    Status s = part(driver().cuLaunchKernel(k.function, x, y, z, k.block[0], k.block[1], k.block[2], 0,
-                                            stream_, arguments.empty() ? nullptr : parameters, nullptr),
-                    "cuLaunchKernel");
+    Status s =
+        part(driver().cuLaunchKernel(k.function, x, y, z, k.block[0], k.block[1], k.block[2], 0, stream_,
+                                     parameters.empty() ? nullptr : parameters.data(), nullptr),
+             "cuLaunchKernel");
     return s ? s : std::move(s).wrap(fmt::format("launch of '{}'", k.name));
   });
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gpu/cuda/core.hpp"
+#include "gpu/shader.hpp"
 
 namespace gpuio::gpu::cuda {
 
@@ -17,6 +18,7 @@ struct CudaKernel final : Kernel {
   CUfunction function = nullptr;
   std::array<std::uint32_t, 3> block{1, 1, 1};
   std::uint32_t parameters = 0;
+  bool separate = false;  // its parameters are its own, not one block of slots
 };
 
 // Pinned memory handed out front to back and given back in the same order, each piece once its point is
@@ -37,12 +39,13 @@ class Ring {
   std::deque<Piece> pieces_;
 };
 
-class CudaStream final : public Stream {
+class CudaStream final : public Stream, public ShaderStream {
  public:
   static Result<std::unique_ptr<Stream>> create(std::shared_ptr<Core> core, Capability timestamps);
   ~CudaStream() override;
 
   Status launch(const Kernel& kernel, const Grid& grid, std::span<const Argument> arguments) override;
+  Status launch_shader(const Kernel& kernel, const Grid& grid, const ShaderArguments& arguments) override;
   Status copy(Buffer& to, std::uint64_t to_offset, const Buffer& from, std::uint64_t from_offset,
               std::uint64_t size) override;
   Status upload(Buffer& to, std::uint64_t offset, std::span<const std::byte> from) override;
@@ -79,6 +82,8 @@ class CudaStream final : public Stream {
   CudaStream(std::shared_ptr<Core> core, Capability timestamps)
       : core_(std::move(core)), timestamps_(std::move(timestamps)) {}
   const Driver& driver() const { return core_->driver(); }
+  // Checked; `parameters` points to as many values as the kernel has parameters.
+  Status launch(const CudaKernel& kernel, const Grid& grid, std::span<void*> parameters);
 
   template <class F>
   Status operation(F&& parts, bool stamp = false);

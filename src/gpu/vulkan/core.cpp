@@ -25,14 +25,27 @@ void keep_used(Adapter& a, const VkPhysicalDeviceFeatures& features,
                const VkPhysicalDeviceVulkan11Features& f11, const VkPhysicalDeviceVulkan12Features& f12) {
   a.features.shaderInt64 = features.shaderInt64;
   a.features.shaderFloat64 = features.shaderFloat64;
+  a.features.shaderInt16 = features.shaderInt16;
+  // Of bound buffers, which only shaders of other makers have; every driver offers it.
+  a.features.robustBufferAccess = features.robustBufferAccess;
   a.features11.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES;
   a.features11.storageBuffer16BitAccess = f11.storageBuffer16BitAccess;
+  a.features11.uniformAndStorageBuffer16BitAccess = f11.uniformAndStorageBuffer16BitAccess;
+  a.features11.storagePushConstant16 = f11.storagePushConstant16;
+  a.features11.variablePointersStorageBuffer = f11.variablePointersStorageBuffer;
+  a.features11.variablePointers = f11.variablePointers;
   a.features12.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES;
   a.features12.bufferDeviceAddress = f12.bufferDeviceAddress;
   a.features12.timelineSemaphore = f12.timelineSemaphore;
   a.features12.vulkanMemoryModel = f12.vulkanMemoryModel;
   a.features12.vulkanMemoryModelDeviceScope = f12.vulkanMemoryModelDeviceScope;
   a.features12.storageBuffer8BitAccess = f12.storageBuffer8BitAccess;
+  a.features12.uniformAndStorageBuffer8BitAccess = f12.uniformAndStorageBuffer8BitAccess;
+  a.features12.storagePushConstant8 = f12.storagePushConstant8;
+  a.features12.shaderInt8 = f12.shaderInt8;
+  a.features12.shaderFloat16 = f12.shaderFloat16;
+  a.features12.scalarBlockLayout = f12.scalarBlockLayout;
+  a.features12.uniformBufferStandardLayout = f12.uniformBufferStandardLayout;
   a.features12.shaderBufferInt64Atomics = f12.shaderBufferInt64Atomics;
   a.features12.shaderSharedInt64Atomics = f12.shaderSharedInt64Atomics;
   a.features12.shaderSubgroupExtendedTypes = f12.shaderSubgroupExtendedTypes;

@@ -5,7 +5,7 @@
 
 namespace gpuio::gpu::vulkan {
 
-class VulkanDevice final : public Device {
+class VulkanDevice final : public Device, public ShaderDevice {
  public:
   VulkanDevice(DeviceInfo info, std::shared_ptr<Core> core)
       : Device(std::move(info)), core_(std::move(core)) {}
@@ -13,6 +13,7 @@ class VulkanDevice final : public Device {
   Result<std::unique_ptr<Buffer>> allocate(MemoryKind kind, std::uint64_t size) override;
   Result<std::unique_ptr<Buffer>> import(std::span<std::byte> memory) override;
   Result<std::unique_ptr<Kernel>> load(const KernelCode& code) override;
+  Result<std::unique_ptr<Kernel>> load_shader(const ShaderCode& code) override;
   Result<std::unique_ptr<Stream>> stream() override { return VulkanStream::create(core_, info_.timestamps); }
   std::uint64_t memory_free() const override { return core_->memory_free(); }
   void give_up() override { core_->lose(); }

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "gpu/vulkan/memory.hpp"
+#include "gpu/vulkan/shader.hpp"
 
 namespace gpuio::gpu::vulkan {
 
@@ -44,12 +45,13 @@ class Arena {
   std::deque<Chunk> chunks_;  // the one in use last
 };
 
-class VulkanStream final : public Stream {
+class VulkanStream final : public Stream, public ShaderStream {
  public:
   static Result<std::unique_ptr<Stream>> create(std::shared_ptr<Core> core, Capability timestamps);
   ~VulkanStream() override;
 
   Status launch(const Kernel& kernel, const Grid& grid, std::span<const Argument> arguments) override;
+  Status launch_shader(const Kernel& kernel, const Grid& grid, const ShaderArguments& arguments) override;
   Status copy(Buffer& to, std::uint64_t to_offset, const Buffer& from, std::uint64_t from_offset,
               std::uint64_t size) override;
   Status upload(Buffer& to, std::uint64_t offset, std::span<const std::byte> from) override;
@@ -78,7 +80,7 @@ class VulkanStream final : public Stream {
   };
 
   VulkanStream(std::shared_ptr<Core> core, Capability timestamps)
-      : core_(core), timestamps_(std::move(timestamps)), arena_(std::move(core)) {}
+      : core_(core), timestamps_(std::move(timestamps)), descriptors_(core), arena_(std::move(core)) {}
   Status set_up();
   Result<VkCommandBuffer> begin();       // a command buffer that starts after everything before it
   Status end(VkCommandBuffer commands);  // submits it as the next point
@@ -87,12 +89,15 @@ class VulkanStream final : public Stream {
   Status known(Point point) const;
   Result<const VulkanBuffer*> own(std::string_view what, const Buffer& buffer, std::uint64_t offset,
                                   std::uint64_t size) const;
+  Result<std::vector<VkDescriptorBufferInfo>> bound(const VulkanShader& shader,
+                                                    std::span<const BufferRange> ranges) const;
   void copy_region(VkCommandBuffer commands, const VulkanBuffer& to, std::uint64_t to_offset,
                    const VulkanBuffer& from, std::uint64_t from_offset, std::uint64_t size);
   Result<std::uint64_t> ticks_of(Point point) const;
 
   std::shared_ptr<Core> core_;
   Capability timestamps_;
+  DescriptorArena descriptors_;
   Arena arena_;
   VkSemaphore timeline_ = VK_NULL_HANDLE;
   VkCommandPool pool_ = VK_NULL_HANDLE;

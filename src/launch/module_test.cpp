@@ -1,0 +1,307 @@
+// Kernels of every format on the devices at hand: our own everywhere, SPIR-V of glslang on Vulkan with the
+// validation layers watching.
+#include "launch/module.hpp"
+
+#include <gpuio/kernel/ptx.hpp>
+#include <gpuio/kernel/serialize.hpp>
+#include <gpuio/kernel/spirv.hpp>
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "gpu/cpu/cpu.hpp"
+#include "launch/embedded.hpp"
+#include "launch/shipped.hpp"
+#include "support/adead.hpp"
+#include "support/shaders.hpp"
+#include "support/vulkan_driver.hpp"
+
+namespace gpuio::launch {
+namespace {
+
+using ::testing::HasSubstr;
+constexpr std::uint64_t kLong = 60'000'000'000;
+
+template <class T>
+T must(Result<T> r) {
+  EXPECT_TRUE(r.has_value()) << (r ? "" : r.error().message());
+  if (!r) throw std::runtime_error(r.error().message());
+  return std::move(*r);
+}
+
+kernel::View shipped(std::string_view name) {
+  for (const ShippedKernel& s : shipped_kernels())
+    if (s.view.name == name) return s.view;
+  throw std::runtime_error("not shipped");
+}
+std::vector<std::byte> file_of(std::string_view name, Format format) {
+  const auto ir = kernel::serialize(shipped(name));
+  const auto copy = [](const auto& from) {
+    const auto bytes = std::as_bytes(std::span(from));
+    return std::vector<std::byte>(bytes.begin(), bytes.end());
+  };
+  if (format == Format::ir) return copy(ir);
+  if (format == Format::spirv) return copy(embed(kernel::emit_spirv(shipped(name)), ir));
+  std::string ptx;
+  EXPECT_TRUE(kernel::ptx_to(ptx, shipped(name), {.sm = 75}).ok());
+  return copy(embed(ptx, ir));
+}
+
+class OnDevice : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const bool vulkan = std::string_view(GetParam()) == "vulkan";
+#ifdef __SANITIZE_THREAD__
+    if (vulkan) GTEST_SKIP() << "ThreadSanitizer does not see what an uninstrumented driver synchronises";
+#endif
+    auto opened = vulkan ? test_vulkan::open({}) : gpu::cpu::open({.threads = 2});
+    if (!opened) GTEST_SKIP() << opened.error().message();
+    device_ = std::move(*opened);
+    stream_ = must(device_->stream());
+  }
+  void TearDown() override {
+    loaded_.clear();
+    stream_.reset();
+    buffers_.clear();
+    device_.reset();
+    for (const std::string& text : test_vulkan::Messages::all().texts) ADD_FAILURE() << text;
+    test_vulkan::Messages::all().texts.clear();
+  }
+
+  template <class T>
+  Value buffer(const std::vector<T>& from) {
+    buffers_.push_back(must(device_->allocate(gpu::MemoryKind::pinned, from.size() * sizeof(T))));
+    std::memcpy(buffers_.back()->host(), from.data(), from.size() * sizeof(T));
+    return Value::range(*buffers_.back());
+  }
+  template <class T>
+  std::vector<T> read(const Value& v) {
+    std::vector<T> out(v.bytes / sizeof(T));
+    std::memcpy(out.data(), v.buffer->host() + v.offset, v.bytes);
+    return out;
+  }
+  Status run(std::span<const std::byte> bytes, gpu::Grid grid, const std::vector<Value>& values,
+             const ModuleOptions& options = {}) {
+    auto module = Module::read(bytes, options);
+    if (!module) return module.error();
+    auto made = (*module)->load(*device_);
+    if (!made) return made.error();
+    EXPECT_EQ((*module)->parameters().size(), values.size());
+    if (Status s = (*made)->launch(*stream_, grid, values); !s) return s;
+    loaded_.push_back(std::move(*made));
+    return stream_->wait(stream_->last(), kLong);
+  }
+
+  std::unique_ptr<gpu::Device> device_;
+  std::vector<std::unique_ptr<gpu::Buffer>> buffers_;
+  std::unique_ptr<gpu::Stream> stream_;
+  std::vector<std::unique_ptr<Loaded>> loaded_;
+};
+
+std::vector<float> numbers(std::size_t n, unsigned seed) {
+  std::vector<float> v(n);
+  for (float& x : v) x = float(int((seed = seed * 1664525u + 1013904223u) >> 20) - 2048) / 64;
+  return v;
+}
+
+std::vector<float> product(const std::vector<float>& a, const std::vector<float>& b, std::size_t m,
+                           std::size_t n, std::size_t l) {
+  std::vector<float> c(m * n);
+  for (std::size_t i = 0; i < m; ++i)
+    for (std::size_t j = 0; j < n; ++j) {
+      float sum = 0;
+      for (std::size_t p = 0; p < l; ++p) sum += a[i * l + p] * b[p * n + j];
+      c[i * n + j] = sum;
+    }
+  return c;
+}
+
+// In order of k and two roundings a step: the same bits on every device, from files of every format.
+TEST_P(OnDevice, MatmulOfAnySize) {
+  const std::array<std::size_t, 3> sizes[] = {{1, 1, 1}, {5, 3, 7}, {33, 65, 17}, {64, 32, 96}, {2, 70, 1}};
+  for (const auto& [m, n, l] : sizes) {
+    const auto a = numbers(m * l, 1), b = numbers(l * n, 2);
+    for (const Format f : {Format::ir, Format::spirv, Format::ptx}) {
+      const Value c = buffer(std::vector<float>(m * n, -1));
+      const gpu::Grid grid{{std::uint32_t(n + 31) / 32, std::uint32_t(m + 31) / 32, 1}};
+      ASSERT_TRUE(run(file_of("matmul", f), grid, {buffer(a), buffer(b), c}).ok());
+      EXPECT_EQ(read<float>(c), product(a, b, m, n, l)) << m << "x" << n << "x" << l;
+    }
+  }
+}
+
+TEST_P(OnDevice, MatmulOfSizesThatMakeNoProductIsNaN) {
+  const Value c = buffer(std::vector<float>(12, 1));
+  ASSERT_TRUE(run(file_of("matmul", Format::ir), {}, {buffer(numbers(5, 1)), buffer(numbers(7, 2)), c}).ok());
+  for (const float x : read<float>(c)) EXPECT_TRUE(std::isnan(x));
+}
+
+TEST_P(OnDevice, VecaddAndReduceOverAnyGrid) {
+  const auto a = numbers(10'007, 3), b = numbers(10'007, 4);
+  const Value sum = buffer(std::vector<float>(a.size()));
+  ASSERT_TRUE(run(file_of("vecadd", Format::spirv), {{7, 1, 1}}, {buffer(a), buffer(b), sum}).ok());
+  std::vector<float> expected(a.size());
+  std::ranges::transform(a, b, expected.begin(), std::plus());
+  EXPECT_EQ(read<float>(sum), expected);
+
+  const Value parts = buffer(std::vector<float>(7)), all = buffer(std::vector<float>(1));
+  ASSERT_TRUE(run(file_of("reduce", Format::spirv), {{7, 1, 1}}, {sum, parts}).ok());
+  ASSERT_TRUE(run(file_of("reduce", Format::ptx), {{1, 1, 1}}, {parts, all}).ok());
+  // Sums of multiples of 1/64 far below 2^24 of them are exact in any order.
+  EXPECT_EQ(read<float>(all)[0], std::accumulate(expected.begin(), expected.end(), 0.0f));
+}
+
+TEST_P(OnDevice, AdeadPrograms) {
+  const Value c = buffer(std::vector<float>(3));
+  ASSERT_TRUE(run(hex("10 41 22 00"), {{1, 1, 1}},
+                  {buffer(std::vector<float>{1, 2, 3}), buffer(std::vector<float>{10, 20, 30}), c},
+                  {.format = Format::adead})
+                  .ok());
+  EXPECT_EQ(read<float>(c), (std::vector<float>{11, 22, 33}));
+}
+
+TEST_P(OnDevice, WhatOthersMadeRunsOrSaysWhere) {
+  if (!test_shaders::there()) GTEST_SKIP() << "no glslangValidator";
+  const bool vulkan = std::string_view(GetParam()) == "vulkan";
+  const auto x = numbers(1000, 5);
+  const Value y = buffer(std::vector<float>(1000));
+  const Status s = run(test_shaders::bytes("scale.comp"), {{3, 1, 1}},
+                       {buffer(x), y, Value::scalar(std::bit_cast<std::uint32_t>(2.0f)), Value::scalar(999)},
+                       {.constants = {{0, Number::of(32)}, {1, Number::of(0.25)}, {2, Number::of(1)}}});
+  if (!vulkan) {
+    EXPECT_EQ(s.code(), Code::unsupported);
+    EXPECT_THAT(s.message(),
+                HasSubstr("SPIR-V module 'main' was not made by gpuio: a Vulkan device can run it"));
+    return;
+  }
+  ASSERT_TRUE(s.ok()) << s.message();
+  const auto got = read<float>(y);
+  for (std::size_t i = 0; i < 999; ++i) ASSERT_EQ(got[i], -2.0f * x[i] + 0.25f) << i;
+  EXPECT_EQ(got[999], 0.0f);
+}
+
+TEST_P(OnDevice, PtxOfOthersSaysThatItNeedsCuda) {
+  const std::string_view text = ".entry k(.param .u64 x) .reqntid 32 { ret; }";
+  const Status s = run(std::as_bytes(std::span(text)), {}, {Value::scalar(0)});
+  EXPECT_EQ(s.code(), Code::unsupported);
+  EXPECT_THAT(s.message(), HasSubstr("PTX entry 'k' was not made by gpuio: a CUDA device can run it"));
+}
+
+TEST_P(OnDevice, BytesThatAreNoKernelAreRefused) {
+  const Status s = run(hex("de ad be ef"), {}, {});
+  EXPECT_EQ(s.code(), Code::invalid_arg);
+  EXPECT_THAT(s.message(), HasSubstr("4 bytes are no kernel by their beginning"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, OnDevice, ::testing::Values("cpu", "vulkan"),
+                         [](const auto& p) { return std::string(p.param); });
+
+class OnVulkan : public OnDevice {
+ protected:
+  void SetUp() override {
+    if (!test_shaders::there()) GTEST_SKIP() << "no glslangValidator";
+    OnDevice::SetUp();
+  }
+};
+
+TEST_P(OnVulkan, SharedMemoryAtomicsAndUniformBuffers) {
+  std::vector<std::uint32_t> words(5000), expected(64);
+  for (std::size_t i = 0; i < words.size(); ++i) words[i] = std::uint32_t(i * i);
+  for (std::size_t i = 0; i < 4999; ++i) ++expected[words[i] % 64];
+  const Value counts = buffer(std::vector<std::uint32_t>(64));
+  const Value sizes = buffer(std::vector<std::uint32_t>{0, 4999, 0, 0});
+  ASSERT_TRUE(run(test_shaders::bytes("histogram.comp"), {{5, 1, 1}}, {buffer(words), counts, sizes}).ok());
+  EXPECT_EQ(read<std::uint32_t>(counts), expected);
+}
+
+TEST_P(OnVulkan, PushConstantsOfEveryShape) {
+  const Value out = buffer(std::vector<float>(12));
+  std::vector<Value> values{out};
+  std::vector<float> expected;
+  for (int i = 0; i < 12; ++i) {
+    const bool integer = i == 8 || i == 10;
+    expected.push_back(float(integer ? -i : i * 1.5f));
+    values.push_back(Value::scalar(integer ? std::uint32_t(-i) : std::bit_cast<std::uint32_t>(i * 1.5f)));
+  }
+  ASSERT_TRUE(run(test_shaders::bytes("push.comp"), {}, values).ok());
+  EXPECT_EQ(read<float>(out), expected);
+}
+
+TEST_P(OnVulkan, NarrowTypesAndAddresses) {
+  const Value b = buffer(std::vector<std::int16_t>(4));
+  const Status narrow =
+      run(test_shaders::bytes("narrow.comp"), {}, {buffer(std::vector<std::uint8_t>{1, 2, 3, 255}), b});
+  ASSERT_TRUE(narrow.ok() || narrow.code() == Code::unsupported) << narrow.message();
+  if (narrow.ok()) {
+    EXPECT_EQ(read<std::int16_t>(b), (std::vector<std::int16_t>{-2, -4, -6, -510}));
+  }
+
+  const Value words = buffer(std::vector<std::uint32_t>(3));
+  ASSERT_TRUE(run(test_shaders::bytes("reference.comp"), {{3, 1, 1}}, {words, Value::scalar(40)}).ok());
+  EXPECT_EQ(read<std::uint32_t>(words), (std::vector<std::uint32_t>{40, 41, 42}));
+}
+
+TEST_P(OnVulkan, RangesOfOneBuffer) {
+  const std::uint64_t piece = 4096;
+  const auto x = numbers(2048, 6);
+  const Value all = buffer(x);
+  const Value in = Value::range(*all.buffer, piece, 1024), out = Value::range(*all.buffer, 0, 1024);
+  const auto two = Value::scalar(std::bit_cast<std::uint32_t>(2.0f));
+  ASSERT_TRUE(run(test_shaders::bytes("scale.comp"), {{8, 1, 1}}, {in, out, two, Value::scalar(256)}).ok());
+  EXPECT_EQ(read<float>(out)[255], 2 * x[1024 + 255] + 0.5f);
+  const Status s = run(test_shaders::bytes("scale.comp"), {},
+                       {in, Value::range(*all.buffer, 2, 64), two, Value::scalar(16)});
+  EXPECT_EQ(s.code(), Code::invalid_arg);
+  EXPECT_THAT(s.message(), HasSubstr("the buffer of set 2, binding 0 begins at byte 2"));
+}
+
+// Past the end of a bound buffer the driver reads zeros and drops writes: a mistake of the shader costs
+// nobody else's memory.
+TEST_P(OnVulkan, AccessesPastTheEndAreContained) {
+  const Value y = buffer(std::vector<float>(16, 7));
+  ASSERT_TRUE(
+      run(test_shaders::bytes("scale.comp"), {{1, 1, 1}},
+          {buffer(numbers(16, 7)), Value::range(*y.buffer, 0, 32), Value::scalar(0), Value::scalar(16)})
+          .ok());
+  const auto got = read<float>(Value::range(*y.buffer));
+  for (std::size_t i = 0; i < 16; ++i) EXPECT_EQ(got[i], i < 8 ? 0.5f : 7.0f) << i;
+}
+
+// More launches than a pool has sets, while earlier ones are open.
+TEST_P(OnVulkan, ManyLaunchesAtOnce) {
+  const auto module = must(Module::read(test_shaders::bytes("scale.comp")));
+  const auto made = must(module->load(*device_));
+  const Value x = buffer(std::vector<float>(64, 1)), y = buffer(std::vector<float>(64));
+  for (int i = 1; i <= 300; ++i) {
+    const std::vector<Value> values{i % 2 ? x : y, i % 2 ? y : x,
+                                    Value::scalar(std::bit_cast<std::uint32_t>(1.0f)), Value::scalar(64)};
+    ASSERT_TRUE(made->launch(*stream_, {}, values).ok());
+  }
+  ASSERT_TRUE(stream_->wait(stream_->last(), kLong).ok());
+  EXPECT_EQ(read<float>(x)[63], 151.0f);
+}
+
+TEST_P(OnVulkan, RefusesWhatTheDeviceCannot) {
+  auto words = must(spirv_words(test_shaders::bytes("scale.comp")));
+  ASSERT_EQ(words[5], 2u << 16 | 17u);
+  words[6] = 4472;  // RayQueryKHR
+  Status s = run(std::as_bytes(std::span(words)), {}, {});
+  EXPECT_EQ(s.code(), Code::unsupported);
+  EXPECT_THAT(s.message(), HasSubstr("SPIR-V capability 4472"));
+  s = run(test_shaders::bytes("scale.comp"), {}, {}, {.constants = {{0, Number::of(100'000)}}});
+  EXPECT_EQ(s.code(), Code::invalid_arg);
+  EXPECT_THAT(s.message(), HasSubstr("a workgroup of 100000x1x1 lanes"));
+  const Value x = buffer(std::vector<float>(4));
+  const auto module = must(Module::read(test_shaders::bytes("scale.comp")));
+  const auto made = must(module->load(*device_));
+  s = made->launch(*stream_, {{70'000, 1, 1}}, std::vector<Value>{x, x, Value::scalar(0), Value::scalar(0)});
+  EXPECT_THAT(s.message(), HasSubstr("a grid of 70000x1x1 groups"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Vulkan, OnVulkan, ::testing::Values("vulkan"));
+
+}  // namespace
+}  // namespace gpuio::launch

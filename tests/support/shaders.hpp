@@ -1,0 +1,34 @@
+// SPIR-V of another maker for tests: what glslangValidator made of tests/support/shaders while building.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+namespace gpuio::test_shaders {
+
+// "scale.comp", or "scale.comp.1.0" for the oldest version of SPIR-V.
+inline std::vector<std::byte> bytes(const std::string& name) {
+  std::ifstream file(GPUIO_TEST_SHADERS "/" + name + ".spv", std::ios::binary);
+  EXPECT_TRUE(file.good()) << name;
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto* const begin = reinterpret_cast<const std::byte*>(text.data());
+  return {begin, begin + text.size()};
+}
+
+inline bool there() { return std::string_view(GPUIO_TEST_SHADERS) != ""; }
+
+class WithShaders : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (there()) return;
+    if (std::getenv("GPUIO_TEST_VULKAN_REQUIRED")) FAIL() << "this build was made without glslangValidator";
+    GTEST_SKIP() << "glslangValidator was not there when this was built (Debian: glslang-tools)";
+  }
+};
+
+}  // namespace gpuio::test_shaders
