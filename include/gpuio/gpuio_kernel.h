@@ -29,16 +29,22 @@ typedef struct gpuio_kernel* gpuio_kernel_t;
 typedef enum {
   GPUIO_ARG_MEMORY = 0,  // elements in memory that kernels can use; in, out and in-out parameters
   GPUIO_ARG_SCALAR = 1,
-  GPUIO_ARG_PROXY = 2  // an array that fills on demand
+  GPUIO_ARG_PROXY = 2,  // an array that fills on demand
+  // A number for a scalar of any type: bits are an int64_t's or a double's, which are converted. INVALID_ARG
+  // where that would change it: out of range, a fraction for an integer. A REAL is rounded to a narrower
+  // float.
+  GPUIO_ARG_INTEGER = 3,
+  GPUIO_ARG_REAL = 4,
+  GPUIO_ARG_BYTES = 5  // memory of `count` bytes: as many whole elements of the parameter
 } gpuio_argument_kind_t;
 
 typedef struct {
   gpuio_argument_kind_t kind;
   uint32_t element_size;  // bytes of an element or of the scalar, to compare with the kernel's; 0: unknown
-  void* memory;           // MEMORY: from gpuio_malloc_*, or a mapped array; for the CPU device any memory
-  uint64_t count;         // MEMORY: elements
-  uint64_t bits;          // SCALAR: its bytes, the rest zero
-  gpuio_proxy_t proxy;    // PROXY
+  void* memory;    // MEMORY, BYTES: from gpuio_malloc_*, or a mapped array; for the CPU device any memory
+  uint64_t count;  // MEMORY: elements, of element_size or else of what the parameter has
+  uint64_t bits;   // SCALAR: its bytes, the rest zero; INTEGER, REAL: see there
+  gpuio_proxy_t proxy;  // PROXY
 } gpuio_argument_t;
 
 // One workgroup, for native code of the CPU device, which runs all lanes of it.
@@ -103,6 +109,62 @@ GPUIO_API gpuio_error_t gpuio_kernel_run(gpuio_context_t ctx, gpuio_kernel_t ker
                                          gpuio_launch_report_t* report);
 // From another thread: the runs of this kernel that are blocked end with CANCELED.
 GPUIO_API gpuio_error_t gpuio_kernel_cancel(gpuio_context_t ctx, gpuio_kernel_t kernel);
+
+// ---- Kernels of other formats and makers
+//
+// What gpuio writes (IR, and the .spv and .ptx files of its own kernels, which hold the IR) runs on every
+// device. SPIR-V of other makers (glslang, DXC, clspv) runs on Vulkan: one argument a buffer, ascending by
+// set and binding, then one a scalar of the push constants, ascending by offset; vectors, matrices and arrays
+// are as many scalars. PTX of other makers runs on CUDA, an argument a parameter of the entry. Elsewhere
+// loading them is UNSUPPORTED and says which device can. Their function bodies are not checked: a module that
+// the driver cannot digest (spirv-val tells) may take the process with it, and addresses may go anywhere.
+typedef enum {
+  GPUIO_FORMAT_AUTO = 0,  // told apart by the first bytes; accumulator code has to be named
+  GPUIO_FORMAT_IR = 1,
+  GPUIO_FORMAT_SPIRV = 2,  // 1.0 to 1.5, compute, buffers only: images and arrays of buffers are UNSUPPORTED
+  GPUIO_FORMAT_PTX = 3,
+  GPUIO_FORMAT_ADEAD = 4  // accumulator code, AHYB or AGPU
+} gpuio_kernel_format_t;
+
+typedef struct {
+  uint32_t id;                 // SpecId
+  gpuio_argument_kind_t kind;  // INTEGER (of a boolean, 0 or 1) or REAL
+  uint64_t bits;
+} gpuio_constant_t;
+
+typedef struct {
+  gpuio_kernel_format_t format;
+  const char* entry;                  // of SPIR-V and PTX; NULL: the only one
+  const gpuio_constant_t* constants;  // specialization constants of SPIR-V
+  int num_constants;
+  uint32_t block[3];  // lanes of a workgroup, of PTX that does not say and of ADead-BIB code; zeros: it does
+} gpuio_kernel_options_t;
+
+typedef struct {
+  char name[128];
+  gpuio_kernel_format_t format;
+  uint32_t block[3];  // lanes of a workgroup
+  int num_parameters;
+  bool portable;  // runs on every device
+} gpuio_kernel_info_t;
+
+typedef struct {
+  char name[64];               // "" where the file has none
+  gpuio_argument_kind_t kind;  // MEMORY, SCALAR or PROXY
+  bool either;                 // 64 bits that take memory (its address) or a number
+  uint32_t element_size;       // bytes of an element or of the scalar; 0: bytes, of any element
+  uint64_t count;              // elements that the memory has at least
+} gpuio_kernel_parameter_t;
+
+// As gpuio_kernel_load, of any format; options may be NULL. INVALID_ARG names the word, byte or line that is
+// wrong; UNSUPPORTED what the device lacks, or which device can. All is copied.
+GPUIO_API gpuio_error_t gpuio_kernel_load_format(gpuio_context_t ctx, const void* bytes, size_t size,
+                                                 const gpuio_kernel_options_t* options,
+                                                 gpuio_kernel_t* kernel);
+GPUIO_API gpuio_error_t gpuio_kernel_get_info(gpuio_context_t ctx, gpuio_kernel_t kernel,
+                                              gpuio_kernel_info_t* info);
+GPUIO_API gpuio_error_t gpuio_kernel_get_parameter(gpuio_context_t ctx, gpuio_kernel_t kernel, int index,
+                                                   gpuio_kernel_parameter_t* parameter);
 
 #ifdef __cplusplus
 }

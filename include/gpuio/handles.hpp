@@ -120,6 +120,12 @@ class Owned {
 };
 }  // namespace detail
 
+// Workgroups in each direction, 1 to 65535.
+struct Groups {
+  constexpr Groups(std::uint32_t x, std::uint32_t y = 1, std::uint32_t z = 1) : count{x, y, z} {}
+  std::uint32_t count[3];
+};
+
 class Stream : public detail::Owned<gpuio_stream_t, gpuio_stream_destroy> {
  public:
   explicit Stream(const Context& context = Context::standard(),
@@ -139,6 +145,11 @@ class Event : public detail::Owned<gpuio_event_t, gpuio_event_destroy> {
  public:
   explicit Event(const Context& context = Context::standard()) : Owned(context) {
     detail::check(gpuio_event_create(ctx(), out()));
+  }
+  bool complete() const {
+    bool complete = false;
+    detail::check(gpuio_event_query(ctx(), get(), &complete));
+    return complete;
   }
   void record(const Stream& stream) const { detail::check(gpuio_event_record(ctx(), get(), stream.get())); }
   void synchronize() const { detail::check(gpuio_event_synchronize(ctx(), get())); }

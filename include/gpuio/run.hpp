@@ -22,12 +22,6 @@
 
 namespace gpuio {
 
-// Workgroups in each direction, 1 to 65535.
-struct Groups {
-  constexpr Groups(std::uint32_t x, std::uint32_t y = 1, std::uint32_t z = 1) : count{x, y, z} {}
-  std::uint32_t count[3];
-};
-
 struct RunOptions {
   gpuio_miss_t miss = GPUIO_MISS_AUTO;
   std::chrono::microseconds timeout{0};  // 0: no limit

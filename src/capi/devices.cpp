@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/text.hpp"
 #include "capi/context.hpp"
 #include "gpu/cpu/cpu.hpp"
 #include "gpu/cuda/cuda.hpp"
@@ -14,19 +15,24 @@ void Devices::find() {
   if (found_) return;
   const auto most = config_.max_gpus < 0 ? ~std::size_t{0} : static_cast<std::size_t>(config_.max_gpus);
   if (most > 0) {
-    for (auto& found : gpu::cuda::probe().devices) gpus_.push_back({std::move(found), nullptr});
+    gpu::Probe cuda_devices = gpu::cuda::probe(), vulkan_devices = gpu::vulkan::probe();
+    why_none_[0] = std::move(cuda_devices.reason);
+    why_none_[1] = std::move(vulkan_devices.reason);
+    for (auto& found : cuda_devices.devices) gpus_.push_back({std::move(found), nullptr});
     const bool cuda = !gpus_.empty();
     std::vector<gpu::Found> emulated;
-    for (auto& found : gpu::vulkan::probe().devices) {
+    for (auto& found : vulkan_devices.devices) {
       if (found.info.vendor == gpu::Vendor::cpu) {
         found.info.vendor = gpu::Vendor::other;
         emulated.push_back(std::move(found));
       } else if (!cuda || found.info.vendor != gpu::Vendor::nvidia) {
         gpus_.push_back({std::move(found), nullptr});
+      } else {
+        others_.push_back({std::move(found), nullptr});
       }
     }
-    if (config_.flags & GPUIO_CONFIG_SOFTWARE_GPUS)
-      for (auto& found : emulated) gpus_.push_back({std::move(found), nullptr});
+    const bool counted = (config_.flags & GPUIO_CONFIG_SOFTWARE_GPUS) != 0;
+    for (auto& found : emulated) (counted ? gpus_ : others_).push_back({std::move(found), nullptr});
     if (gpus_.size() > most) gpus_.resize(most);
   }
   current_ = gpus_.empty() ? kCpu : 0;
@@ -37,6 +43,8 @@ Result<Devices::Entry*> Devices::entry(int id) {
   if (id == kCpu) return &cpu_;
   find();
   if (id >= 0 && static_cast<std::size_t>(id) < gpus_.size()) return &gpus_[static_cast<std::size_t>(id)];
+  const std::size_t other = id < -1 ? static_cast<std::size_t>(-(id + 2)) : others_.size();
+  if (other < others_.size()) return &others_[other];
   if (gpus_.empty()) return fail(Code::not_found, "device {}: no GPU was found; the CPU device is -1", id);
   return fail(Code::not_found, "device {}: the GPUs are 0 to {}, the CPU device is -1", id, gpus_.size() - 1);
 }
@@ -87,6 +95,40 @@ Result<gpu::Device*> Devices::open(int id) {
   return e.device.get();
 }
 
+Result<int> Devices::named(std::string_view name) {
+  const std::scoped_lock hold(mutex_);
+  const std::size_t colon = name.find(':');
+  const std::string_view kind = name.substr(0, colon);
+  std::size_t number = 0;
+  if (colon != name.npos) {
+    const auto parsed = parse_integer(name.substr(colon + 1), 0, 1023);
+    if (!parsed) return fail(Status(parsed.error()).wrap(fmt::format("device '{}'", printable(name))));
+    number = static_cast<std::size_t>(*parsed);
+  }
+  constexpr std::string_view kKinds[] = {"auto", "cpu", "cuda", "vulkan"};
+  const auto* const known = std::ranges::find(kKinds, kind);
+  if (known == std::end(kKinds))
+    return fail(Code::invalid_arg, "device '{}'{}", printable(name), suggest(kind, kKinds));
+  if (kind == "cpu" || kind == "auto") {
+    if (number > 0) return fail(Code::not_found, "device '{}': there is one, '{}'", printable(name), kind);
+    if (kind == "auto") find();
+    return kind == "cpu" ? kCpu : current_;
+  }
+  find();
+  const gpu::Backend backend = kind == "cuda" ? gpu::Backend::cuda : gpu::Backend::vulkan;
+  std::size_t seen = 0;
+  for (std::size_t i = 0; i < gpus_.size(); ++i)
+    if (gpus_[i].found.info.backend == backend && seen++ == number) return static_cast<int>(i);
+  for (std::size_t i = 0; i < others_.size(); ++i)
+    if (others_[i].found.info.backend == backend && seen++ == number) return -2 - static_cast<int>(i);
+  const std::string& why = why_none_[backend == gpu::Backend::cuda ? 0 : 1];
+  if (seen > 0)
+    return fail(Code::not_found, "device '{}': there {} {} of this kind, from {}:0", printable(name),
+                seen == 1 ? "is" : "are", seen, kind);
+  return fail(Code::not_found, "device '{}': {}", printable(name),
+              why.empty() ? "max_gpus of the configuration leaves none" : why);
+}
+
 int Devices::current() {
   std::scoped_lock hold(mutex_);
   find();
@@ -134,6 +176,16 @@ gpuio_error_t gpuio_get_device_info(gpuio_context_t ctx, int device_id, gpuio_de
     }
     info->numa_node = found->numa_node;
     info->numa_distance = -1;
+    return Status();
+  });
+}
+
+gpuio_error_t gpuio_find_device(gpuio_context_t ctx, const char* name, int* device_id) {
+  return call("gpuio_find_device", ctx, Outputs(device_id), [&](Context& c) {
+    if (!name) return null_argument("the name");
+    auto found = c.devices.named(name);
+    if (!found) return std::move(found).error();
+    *device_id = *found;
     return Status();
   });
 }

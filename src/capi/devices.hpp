@@ -12,6 +12,8 @@
 
 #include <memory>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/config.hpp"
@@ -30,6 +32,8 @@ class Devices {
   int count();
   Result<gpu::DeviceInfo> info(int id);
   Result<gpu::Device*> open(int id);
+  // "auto", "cpu", "vulkan", "cuda:1"
+  Result<int> named(std::string_view name);
   Result<std::uint64_t> memory_free(int id);
   // The device of what is made without naming one: at first 0, or the CPU where there is no GPU.
   int current();
@@ -47,6 +51,8 @@ class Devices {
   std::mutex mutex_;  // over all that follows
   bool found_ = false;
   std::vector<Entry> gpus_;
+  std::vector<Entry> others_;  // not counted: -2, -3 … A driver's second view of a GPU, emulated ones
+  std::string why_none_[2];    // of CUDA and of Vulkan
   Entry cpu_;
   int current_ = kCpu;
 };

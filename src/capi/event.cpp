@@ -49,6 +49,13 @@ Status Event::synchronize() {
   return at ? at->stream->wait(at->point) : std::move(at).error();
 }
 
+Result<bool> Event::complete() {
+  auto at = recorded(false);
+  if (!at && at.error().code() == Code::busy) return false;
+  if (!at) return fail(std::move(at).error());
+  return at->stream->reached(at->point);
+}
+
 Result<double> Event::elapsed_ms(Event& start, Event& end) {
   auto from = start.recorded(false), to = end.recorded(false);
   if (!from) return fail(std::move(from).error());
@@ -95,6 +102,17 @@ gpuio_error_t gpuio_event_synchronize(gpuio_context_t ctx, gpuio_event_t event) 
     if (!found) return std::move(found).error();
     if (Status s = c.may_block(); !s) return s;
     return (*found)->synchronize();
+  });
+}
+
+gpuio_error_t gpuio_event_query(gpuio_context_t ctx, gpuio_event_t event, bool* complete) {
+  return call("gpuio_event_query", ctx, Outputs(complete), [&](Context& c) {
+    auto found = c.events.find(event);
+    if (!found) return std::move(found).error();
+    auto done = (*found)->complete();
+    if (!done) return std::move(done).error();
+    *complete = *done;
+    return Status();
   });
 }
 

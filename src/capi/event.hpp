@@ -13,6 +13,7 @@ class Event : public std::enable_shared_from_this<Event> {
  public:
   Status record(const std::shared_ptr<Stream>& stream);
   Status synchronize();
+  Result<bool> complete();
   static Result<double> elapsed_ms(Event& start, Event& end);
 
  private:

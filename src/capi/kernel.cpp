@@ -1,11 +1,8 @@
 #include "capi/kernel.hpp"
 
-#include <gpuio/kernel/serialize.hpp>
-
 #include <algorithm>
 
 #include "capi/context.hpp"
-#include "launch/compile.hpp"
 
 namespace gpuio::capi {
 namespace {
@@ -27,50 +24,55 @@ Status run_native(const gpu::Workgroup& w) {
                gpuio_error_string(code), w.group[0], w.group[1], w.group[2]);
 }
 
-Result<std::unique_ptr<gpu::Kernel>> load_native(gpu::Device& device, const kernel::View& view,
-                                                 gpuio_native_fn_t native) {
-  return device.load({.name = view.name,
-                      .block = view.block,
-                      .shared_bytes = kernel::shared_bytes(view),
-                      .parameters = kernel::u32(view.params.size()),
-                      .native = {.run = run_native, .data = std::make_shared<gpuio_native_fn_t>(native)}});
+Result<std::unique_ptr<launch::Loaded>> load_native(gpu::Device& device, const launch::Module& module,
+                                                    gpuio_native_fn_t native) {
+  const kernel::View view = module.program()->view();
+  auto made =
+      device.load({.name = view.name,
+                   .block = view.block,
+                   .shared_bytes = kernel::shared_bytes(view),
+                   .parameters = kernel::u32(view.params.size()),
+                   .native = {.run = run_native, .data = std::make_shared<gpuio_native_fn_t>(native)}});
+  if (!made) return fail(std::move(made).error());
+  return launch::loaded(std::move(*made), module.parameters());
 }
 
 }  // namespace
 
-Result<std::shared_ptr<Kernel>> Kernel::read(std::span<const std::byte> ir) {
+Result<std::shared_ptr<Kernel>> Kernel::read(std::span<const std::byte> bytes,
+                                             const launch::ModuleOptions& options) {
+  auto module = launch::Module::read(bytes, options);
+  if (!module) return fail(std::move(module).error());
   auto kernel = std::shared_ptr<Kernel>(new Kernel);
-  const auto* const begin = reinterpret_cast<const kernel::u8*>(ir.data());
-  kernel->bytes_.assign(begin, begin + ir.size());
-  kernel::Deserialized read = kernel::deserialize(kernel->bytes_);
-  if (!read.ok()) return fail(Code::invalid_arg, "the kernel's IR: {}", kernel::message(read));
-  kernel->program_ = std::move(read.program);
+  kernel->module_ = std::move(*module);
   return kernel;
 }
 
-bool Kernel::on_demand() const {
-  return std::ranges::any_of(program_.params,
-                             [](const auto& p) { return p.kind == kernel::ParamKind::on_demand; });
-}
-
-Result<std::shared_ptr<gpu::Kernel>> Kernel::on(gpu::Device& device) {
+Result<std::shared_ptr<launch::Loaded>> Kernel::on(gpu::Device& device) {
   std::scoped_lock hold(mutex_);
-  std::shared_ptr<gpu::Kernel>& entry = loaded_[&device];
+  std::shared_ptr<launch::Loaded>& entry = loaded_[&device];
   if (!entry) {
     const bool cpu = device.info().backend == gpu::Backend::cpu;
-    auto made = cpu && native_ ? load_native(device, view(), native_) : launch::load(device, view());
+    auto made = cpu && native_ ? load_native(device, *module_, native_) : module_->load(device);
     if (!made) return fail(std::move(made).error());
     entry = std::move(*made);
   }
   return entry;
 }
 
-void Kernel::set_native(gpuio_native_fn_t native) {
+Status Kernel::set_native(gpuio_native_fn_t native) {
+  if (module_->on_demand())
+    return error(Code::unsupported, "kernel {} has on-demand arrays, which native code cannot index yet",
+                 module_->name());
+  if (module_->program() == nullptr)
+    return error(Code::unsupported, "kernel {} was not made by gpuio, and native code is held to its IR",
+                 module_->name());
   std::scoped_lock hold(mutex_);
   native_ = native;
   for (auto& [device, kernel] : loaded_)
     if (kernel) replaced_.push_back(std::move(kernel));
   loaded_.clear();
+  return {};
 }
 
 void Kernel::given_to(const std::shared_ptr<Stream>& stream) {

@@ -1,5 +1,5 @@
-// A kernel, as a client holds it: its IR, the native code that the client has for the CPU, and what devices
-// made of it.
+// A kernel, as a client holds it: what was read of its file, the native code that the client has for the CPU,
+// and what devices made of it.
 //
 // A device gets its form when the kernel is first launched there. What was launched must outlive its launch,
 // so a kernel that is destroyed is kept until the streams that it was given to have come to rest. Threading:
@@ -18,19 +18,20 @@
 #include "capi/handles.hpp"
 #include "capi/in_flight.hpp"
 #include "capi/stream.hpp"
-#include "gpu/device.hpp"
+#include "launch/module.hpp"
 
 namespace gpuio::capi {
 
 class Kernel {
  public:
-  static Result<std::shared_ptr<Kernel>> read(std::span<const std::byte> ir);
+  static Result<std::shared_ptr<Kernel>> read(std::span<const std::byte> bytes,
+                                              const launch::ModuleOptions& options);
 
-  kernel::View view() const { return program_.view(); }
-  bool on_demand() const;
+  const launch::Module& module() const { return *module_; }
   // What the device runs; stays good while this kernel lives.
-  Result<std::shared_ptr<gpu::Kernel>> on(gpu::Device& device);
-  void set_native(gpuio_native_fn_t native);
+  Result<std::shared_ptr<launch::Loaded>> on(gpu::Device& device);
+  // UNSUPPORTED for what has no IR, or arrays on demand.
+  Status set_native(gpuio_native_fn_t native);
 
   // `stream` may still run it.
   void given_to(const std::shared_ptr<Stream>& stream);
@@ -41,12 +42,11 @@ class Kernel {
  private:
   Kernel() = default;
 
-  std::vector<kernel::u8> bytes_;  // the program's name lies here
-  kernel::Program program_;
+  std::shared_ptr<const launch::Module> module_;
   std::mutex mutex_;  // over what follows
   gpuio_native_fn_t native_ = nullptr;
-  std::map<gpu::Device*, std::shared_ptr<gpu::Kernel>> loaded_;
-  std::vector<std::shared_ptr<gpu::Kernel>> replaced_;  // may still run
+  std::map<gpu::Device*, std::shared_ptr<launch::Loaded>> loaded_;
+  std::vector<std::shared_ptr<launch::Loaded>> replaced_;  // may still run
   std::vector<std::weak_ptr<Stream>> streams_;
 };
 

@@ -11,6 +11,12 @@
 namespace gpuio::capi {
 namespace {
 
+static_assert(static_cast<int>(launch::Format::automatic) == GPUIO_FORMAT_AUTO &&
+              static_cast<int>(launch::Format::ir) == GPUIO_FORMAT_IR &&
+              static_cast<int>(launch::Format::spirv) == GPUIO_FORMAT_SPIRV &&
+              static_cast<int>(launch::Format::ptx) == GPUIO_FORMAT_PTX &&
+              static_cast<int>(launch::Format::adead) == GPUIO_FORMAT_ADEAD);
+
 constexpr std::uint32_t kGroupsMax = 65535;
 static_assert(static_cast<int>(paging::Miss::automatic) == GPUIO_MISS_AUTO &&
               static_cast<int>(paging::Miss::wait) == GPUIO_MISS_WAIT &&
@@ -21,15 +27,24 @@ const char* kind_name(gpuio_argument_kind_t kind) {
     case GPUIO_ARG_MEMORY: return "GPUIO_ARG_MEMORY";
     case GPUIO_ARG_SCALAR: return "GPUIO_ARG_SCALAR";
     case GPUIO_ARG_PROXY: return "GPUIO_ARG_PROXY";
+    case GPUIO_ARG_INTEGER: return "GPUIO_ARG_INTEGER";
+    case GPUIO_ARG_REAL: return "GPUIO_ARG_REAL";
+    case GPUIO_ARG_BYTES: return "GPUIO_ARG_BYTES";
   }
   return "of no known kind";
 }
-gpuio_argument_kind_t kind_of(kernel::ParamKind kind) {
+gpuio_argument_kind_t kind_of(launch::Parameter::Kind kind) {
   switch (kind) {
-    case kernel::ParamKind::scalar: return GPUIO_ARG_SCALAR;
-    case kernel::ParamKind::on_demand: return GPUIO_ARG_PROXY;
+    case launch::Parameter::Kind::scalar: return GPUIO_ARG_SCALAR;
+    case launch::Parameter::Kind::on_demand: return GPUIO_ARG_PROXY;
     default: return GPUIO_ARG_MEMORY;
   }
+}
+bool is_number(gpuio_argument_kind_t kind) {
+  return kind == GPUIO_ARG_SCALAR || kind == GPUIO_ARG_INTEGER || kind == GPUIO_ARG_REAL;
+}
+launch::Number number_of(gpuio_argument_kind_t kind, std::uint64_t bits) {
+  return {kind == GPUIO_ARG_REAL, bits};
 }
 
 // A launch whose arguments were found good; keeps what they name.
@@ -37,7 +52,7 @@ struct Launch {
   std::shared_ptr<Kernel> kernel;
   std::shared_ptr<Stream> stream;
   gpu::Grid grid;
-  std::vector<gpu::Argument> arguments;
+  std::vector<launch::Value> values;
   std::vector<std::shared_ptr<Allocation>> memory;
   std::vector<std::shared_ptr<Proxy>> proxies;
 
@@ -50,8 +65,8 @@ struct Launch {
 };
 
 // Where kernels of the stream's device find the memory.
-Result<std::uint64_t> address_of(Context& c, Launch& launch, const gpuio_argument_t& argument,
-                                 std::uint64_t bytes) {
+Result<launch::Value> value_of(Context& c, Launch& launch, const gpuio_argument_t& argument,
+                               std::uint64_t bytes) {
   const gpu::Device& device = launch.stream->device();
   auto found = c.memory.find(argument.memory, bytes);
   if (!found) return fail(std::move(found).error());
@@ -61,55 +76,93 @@ Result<std::uint64_t> address_of(Context& c, Launch& launch, const gpuio_argumen
       return fail(Code::invalid_arg, "its memory belongs to device {}, not to the stream's {}",
                   found->block->device_id, device.info().name);
     launch.memory.push_back(found->block);
-    const auto base = cpu ? reinterpret_cast<std::uintptr_t>(found->block->buffer->host())
-                          : found->block->buffer->address();
-    return base + found->offset;
+    const gpu::Buffer& buffer = *found->block->buffer;
+    const auto base = cpu ? reinterpret_cast<std::uintptr_t>(buffer.host()) : buffer.address();
+    return launch::Value{&buffer, found->offset, base + found->offset, bytes, 0};
   }
   const auto address = reinterpret_cast<std::uintptr_t>(argument.memory);
-  if (device.info().backend == gpu::Backend::cpu || c.in_window(device, address, bytes)) return address;
-  return fail(Code::invalid_arg,
-              "kernels of {} cannot reach {}: give memory of gpuio_malloc_*, or a mapped array",
-              device.info().name, argument.memory);
+  const bool bound = !launch.kernel->module().program() && device.info().backend == gpu::Backend::vulkan &&
+                     launch.kernel->module().format() == launch::Format::spirv;
+  if (device.info().backend == gpu::Backend::cpu || (!bound && c.in_window(device, address, bytes)))
+    return launch::Value{nullptr, 0, address, bytes, 0};
+  return fail(Code::invalid_arg, "kernels of {} cannot reach {}: give memory of gpuio_malloc_*{}",
+              device.info().name, argument.memory, bound ? "" : ", or a mapped array");
 }
 
-Result<gpu::Argument> check_argument(Context& c, Launch& launch, const kernel::Param& parameter,
-                                     const gpuio_argument_t& given) {
-  const gpuio_argument_kind_t kind = kind_of(parameter.kind);
-  if (given.kind != kind)
-    return fail(Code::invalid_arg, "it is {}, and the kernel takes {}", kind_name(given.kind),
-                kind_name(kind));
+Result<launch::Value> check_scalar(const launch::Parameter& parameter, const gpuio_argument_t& given) {
+  if (given.kind != GPUIO_ARG_SCALAR) {
+    const launch::Number number = number_of(given.kind, given.bits);
+    const auto bits = launch::convert(number, parameter.type);
+    if (!bits)
+      return fail(Code::invalid_arg, "it is {}, which the kernel's scalar, {}, does not hold",
+                  launch::text_of(number), launch::type_name(parameter.type));
+    return launch::Value::scalar(*bits);
+  }
   const std::uint32_t size = kernel::size_of(parameter.type);
   if (given.element_size != 0 && given.element_size != size)
     return fail(Code::invalid_arg, "its elements have {} bytes, the kernel's {}", given.element_size, size);
-  if (kind == GPUIO_ARG_SCALAR) {
-    if (size < 8 && given.bits >> (8 * size))
-      return fail(Code::invalid_arg, "its bits {:#x} do not fit the kernel's scalar of {} bytes", given.bits,
-                  size);
-    return gpu::Argument{given.bits, 0};
-  }
-  if (kind == GPUIO_ARG_PROXY) {
-    auto proxy = c.proxies.find(given.proxy);
-    if (!proxy) return fail(std::move(proxy).error());
-    if (&(*proxy)->arrays().device() != &launch.stream->device())
-      return fail(Code::invalid_arg, "its array was made for device {}, which is not the stream's",
-                  (*proxy)->arrays().device_id());
-    if (!(*proxy)->hold()) return fail(Code::invalid_arg, "its array is being destroyed");
-    launch.proxies.push_back(*proxy);
-    return gpu::Argument{(*proxy)->array().range.first, ((*proxy)->size() - 1) / size + 1};
-  }
+  if (size < 8 && given.bits >> (8 * size))
+    return fail(Code::invalid_arg, "its bits {:#x} do not fit the kernel's scalar of {} bytes", given.bits,
+                size);
+  return launch::Value::scalar(given.bits);
+}
+
+Result<launch::Value> check_proxy(Context& c, Launch& launch, const launch::Parameter& parameter,
+                                  const gpuio_argument_t& given) {
+  const std::uint32_t size = kernel::size_of(parameter.type);
+  if (given.element_size != 0 && given.element_size != size)
+    return fail(Code::invalid_arg, "its elements have {} bytes, the kernel's {}", given.element_size, size);
+  auto proxy = c.proxies.find(given.proxy);
+  if (!proxy) return fail(std::move(proxy).error());
+  if (&(*proxy)->arrays().device() != &launch.stream->device())
+    return fail(Code::invalid_arg, "its array was made for device {}, which is not the stream's",
+                (*proxy)->arrays().device_id());
+  if (!(*proxy)->hold()) return fail(Code::invalid_arg, "its array is being destroyed");
+  launch.proxies.push_back(*proxy);
+  launch::Value value;
+  value.address = (*proxy)->array().range.first;
+  value.bytes = ((*proxy)->size() - 1) / size * size + size;
+  return value;
+}
+
+Result<launch::Value> check_memory(Context& c, Launch& launch, const launch::Parameter& parameter,
+                                   const gpuio_argument_t& given) {
+  // Where the kernel does not say what the elements are, the caller's word is taken.
+  std::uint32_t size =
+      parameter.kind == launch::Parameter::Kind::either ? 0 : kernel::size_of(parameter.type);
+  if (size == 0) size = given.element_size != 0 ? given.element_size : 1;
+  if (given.element_size != 0 && given.element_size != size)
+    return fail(Code::invalid_arg, "its elements have {} bytes, the kernel's {}", given.element_size, size);
   if (given.count < parameter.count)
     return fail(Code::invalid_arg, "it has {} elements, and the kernel needs {}", given.count,
                 parameter.count);
   if (given.count > ~std::uint64_t{0} / size)
     return fail(Code::invalid_arg, "{} elements of {} bytes are more than there can be", given.count, size);
-  if (given.count == 0) return gpu::Argument{0, 0};
+  if (given.count == 0) return launch::Value{};
   if (!given.memory) return fail(Code::invalid_arg, "its memory is NULL");
-  auto address = address_of(c, launch, given, given.count * size);
-  if (!address) return fail(std::move(address).error());
-  if (*address % size)
+  auto value = value_of(c, launch, given, given.count * size);
+  if (value && value->address % size)
     return fail(Code::invalid_arg, "its memory {} is not aligned to its elements of {} bytes", given.memory,
                 size);
-  return gpu::Argument{*address, given.count};
+  return value;
+}
+
+Result<launch::Value> check_argument(Context& c, Launch& launch, const launch::Parameter& parameter,
+                                     gpuio_argument_t given) {
+  if (given.kind == GPUIO_ARG_BYTES) {
+    const bool typed = parameter.kind == launch::Parameter::Kind::buffer;
+    given.kind = GPUIO_ARG_MEMORY;
+    given.element_size = typed ? std::max(kernel::size_of(parameter.type), 1u) : 1;
+    given.count /= given.element_size;
+  }
+  const gpuio_argument_kind_t kind = kind_of(parameter.kind);
+  const bool either = parameter.kind == launch::Parameter::Kind::either;
+  if (is_number(given.kind) && (kind == GPUIO_ARG_SCALAR || either)) return check_scalar(parameter, given);
+  if (given.kind != kind)
+    return fail(Code::invalid_arg, "it is {}, and the kernel takes {}", kind_name(given.kind),
+                kind_name(kind));
+  return kind == GPUIO_ARG_PROXY ? check_proxy(c, launch, parameter, given)
+                                 : check_memory(c, launch, parameter, given);
 }
 
 Status prepare(Context& c, Launch& launch, gpuio_kernel_t handle, const std::uint32_t* groups,
@@ -117,25 +170,29 @@ Status prepare(Context& c, Launch& launch, gpuio_kernel_t handle, const std::uin
   auto kernel = c.kernels.table.find(handle);
   if (!kernel) return std::move(kernel).error();
   launch.kernel = std::move(*kernel);
-  const kernel::View view = launch.kernel->view();
+  const launch::Module& module = launch.kernel->module();
+  const auto parameters = module.parameters();
   if (!groups) return null_argument("groups");
   for (std::size_t i = 0; i < 3; ++i) {
     if (groups[i] == 0 || groups[i] > kGroupsMax)
       return error(Code::invalid_arg, "groups[{}] = {}: 1 to {} are possible", i, groups[i], kGroupsMax);
     launch.grid.groups[i] = groups[i];
   }
-  if (num_arguments < 0 || static_cast<std::size_t>(num_arguments) != view.params.size())
-    return error(Code::invalid_arg, "kernel {} has {} parameters; {} arguments were given", view.name,
-                 view.params.size(), num_arguments);
+  if (num_arguments < 0 || static_cast<std::size_t>(num_arguments) != parameters.size())
+    return error(Code::invalid_arg, "kernel {} has {} parameters; {} arguments were given", module.name(),
+                 parameters.size(), num_arguments);
   if (!arguments && num_arguments) return null_argument("the arguments");
   auto found = c.stream_of(stream);
   if (!found) return std::move(found).error();
   launch.stream = std::move(*found);
-  for (std::size_t i = 0; i < view.params.size(); ++i) {
-    auto argument = check_argument(c, launch, view.params[i], arguments[i]);
-    if (!argument)
-      return std::move(argument).error().wrap(fmt::format("argument {} of kernel {}", i, view.name));
-    launch.arguments.push_back(*argument);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    auto value = check_argument(c, launch, parameters[i], arguments[i]);
+    if (!value) {
+      const std::string& name = parameters[i].name;
+      return std::move(value).error().wrap(
+          fmt::format("argument {}{} of kernel {}", i, name.empty() ? "" : " (" + name + ")", module.name()));
+    }
+    launch.values.push_back(*value);
   }
   return {};
 }
@@ -179,9 +236,8 @@ Result<Stream::Operation> launching(Launch& launch) {
   auto loaded = launch.kernel->on(launch.stream->device());
   if (!loaded) return fail(std::move(loaded).error());
   launch.kernel->given_to(launch.stream);
-  return
-      [kernel = launch.kernel, loaded = std::move(*loaded), grid = launch.grid, memory = launch.memory,
-       arguments = launch.arguments](gpu::Stream& queue) { return queue.launch(*loaded, grid, arguments); };
+  return [kernel = launch.kernel, loaded = std::move(*loaded), grid = launch.grid, memory = launch.memory,
+          values = launch.values](gpu::Stream& queue) { return loaded->launch(queue, grid, values); };
 }
 
 std::uint64_t nanoseconds(std::uint64_t timeout_us) {
@@ -211,8 +267,16 @@ Status run_on_demand(Launch& launch, const gpuio_launch_options_t& options, cons
   if (Status s = through(*launch.stream, [](gpu::Stream&) { return Status(); }, patience); !s) return s;
   auto use = launch.proxies.front()->arrays().use({.timeout_ns = left(), .cancel = patience.cancel});
   if (!use) return std::move(use).error();
+  const kernel::View view = launch.kernel->module().program()->view();
+  std::vector<gpu::Argument> arguments;
+  for (std::size_t i = 0; i < launch.values.size(); ++i) {
+    const launch::Value& v = launch.values[i];
+    const bool range = v.bytes != 0;
+    arguments.push_back(
+        {range ? v.address : v.bits, range ? v.bytes / kernel::size_of(view.params[i].type) : 0});
+  }
   auto report = (*use)->run(
-      launch.kernel->view(), launch.grid, launch.arguments,
+      view, launch.grid, arguments,
       {.miss = static_cast<paging::Miss>(options.miss), .timeout_ns = left(), .cancel = patience.cancel});
   if (!report) return std::move(report).error();
   if (report->failures && !options.allow_failures)
@@ -245,12 +309,39 @@ Status run(Context& c, Launch& launch, const gpuio_launch_options_t* given, gpui
                                 : run_on_demand(launch, options, patience, report);
 }
 
-Status load(Context& c, const void* ir, std::size_t size, gpuio_kernel_t* handle) {
-  if (!ir) return null_argument("the IR");
-  auto kernel = Kernel::read({static_cast<const std::byte*>(ir), size});
+Result<launch::ModuleOptions> options_of(const gpuio_kernel_options_t& given) {
+  launch::ModuleOptions options;
+  if (given.format < GPUIO_FORMAT_AUTO || given.format > GPUIO_FORMAT_ADEAD)
+    return fail(Code::invalid_arg, "options.format = {}: give one from 0 to {}",
+                static_cast<int>(given.format), static_cast<int>(GPUIO_FORMAT_ADEAD));
+  options.format = static_cast<launch::Format>(given.format);
+  if (given.entry) options.entry = given.entry;
+  std::ranges::copy(given.block, options.block.begin());
+  if (options.block[0] || options.block[1] || options.block[2])
+    for (const std::uint32_t n : options.block)
+      if (n == 0)
+        return fail(Code::invalid_arg, "options.block = {}x{}x{}: give three numbers from 1, or none",
+                    given.block[0], given.block[1], given.block[2]);
+  if (given.num_constants < 0 || (given.num_constants > 0 && !given.constants))
+    return fail(Code::invalid_arg, "options.num_constants = {}, and the constants are {}",
+                given.num_constants, static_cast<const void*>(given.constants));
+  for (int i = 0; i < given.num_constants; ++i) {
+    const gpuio_constant_t& constant = given.constants[i];
+    if (constant.kind != GPUIO_ARG_INTEGER && constant.kind != GPUIO_ARG_REAL)
+      return fail(Code::invalid_arg, "constant {} is {}: give GPUIO_ARG_INTEGER or GPUIO_ARG_REAL",
+                  constant.id, kind_name(constant.kind));
+    options.constants.push_back({constant.id, number_of(constant.kind, constant.bits)});
+  }
+  return options;
+}
+
+Status load(Context& c, const void* bytes, std::size_t size, const launch::ModuleOptions& options,
+            gpuio_kernel_t* handle) {
+  if (!bytes) return null_argument("the kernel's bytes");
+  auto kernel = Kernel::read({static_cast<const std::byte*>(bytes), size}, options);
   if (!kernel) return std::move(kernel).error();
   // What the device cannot express is better heard now; what is on demand is lowered for each run.
-  if (!(*kernel)->on_demand()) {
+  if (!(*kernel)->module().on_demand()) {
     auto device = c.devices.open(c.devices.current());
     if (!device) return std::move(device).error();
     auto loaded = (*kernel)->on(**device);
@@ -258,6 +349,13 @@ Status load(Context& c, const void* ir, std::size_t size, gpuio_kernel_t* handle
   }
   *handle = c.kernels.table.add(std::move(*kernel));
   return {};
+}
+
+template <std::size_t N>
+void copy_name(char (&to)[N], const std::string& from) {
+  const std::size_t length = std::min(from.size(), N - 1);
+  std::memcpy(to, from.data(), length);
+  to[length] = 0;
 }
 
 }  // namespace
@@ -279,7 +377,48 @@ extern "C" {
 
 gpuio_error_t gpuio_kernel_load(gpuio_context_t ctx, const void* ir, size_t size, gpuio_kernel_t* kernel) {
   return call("gpuio_kernel_load", ctx, Outputs(kernel),
-              [&](Context& c) { return load(c, ir, size, kernel); });
+              [&](Context& c) { return load(c, ir, size, {.format = launch::Format::ir}, kernel); });
+}
+
+gpuio_error_t gpuio_kernel_load_format(gpuio_context_t ctx, const void* bytes, size_t size,
+                                       const gpuio_kernel_options_t* options, gpuio_kernel_t* kernel) {
+  return call("gpuio_kernel_load_format", ctx, Outputs(kernel), [&](Context& c) {
+    auto given = options_of(options ? *options : gpuio_kernel_options_t{});
+    return given ? load(c, bytes, size, *given, kernel) : std::move(given).error();
+  });
+}
+
+gpuio_error_t gpuio_kernel_get_info(gpuio_context_t ctx, gpuio_kernel_t kernel, gpuio_kernel_info_t* info) {
+  return call("gpuio_kernel_get_info", ctx, Outputs(info), [&](Context& c) {
+    auto found = c.kernels.table.find(kernel);
+    if (!found) return std::move(found).error();
+    const launch::Module& module = (*found)->module();
+    copy_name(info->name, module.name());
+    info->format = static_cast<gpuio_kernel_format_t>(module.format());
+    std::ranges::copy(module.block(), info->block);
+    info->num_parameters = static_cast<int>(module.parameters().size());
+    info->portable = module.program() || module.format() == launch::Format::adead;
+    return Status();
+  });
+}
+
+gpuio_error_t gpuio_kernel_get_parameter(gpuio_context_t ctx, gpuio_kernel_t kernel, int index,
+                                         gpuio_kernel_parameter_t* parameter) {
+  return call("gpuio_kernel_get_parameter", ctx, Outputs(parameter), [&](Context& c) {
+    auto found = c.kernels.table.find(kernel);
+    if (!found) return std::move(found).error();
+    const auto all = (*found)->module().parameters();
+    if (index < 0 || static_cast<std::size_t>(index) >= all.size())
+      return error(Code::invalid_arg, "parameter {} of kernel {}: it has {}", index,
+                   (*found)->module().name(), all.size());
+    const launch::Parameter& p = all[static_cast<std::size_t>(index)];
+    copy_name(parameter->name, p.name);
+    parameter->kind = kind_of(p.kind);
+    parameter->either = p.kind == launch::Parameter::Kind::either;
+    parameter->element_size = parameter->either ? 0 : kernel::size_of(p.type);
+    parameter->count = p.count;
+    return Status();
+  });
 }
 
 gpuio_error_t gpuio_kernel_destroy(gpuio_context_t ctx, gpuio_kernel_t kernel) {
@@ -296,11 +435,7 @@ gpuio_error_t gpuio_kernel_set_native(gpuio_context_t ctx, gpuio_kernel_t kernel
   return call("gpuio_kernel_set_native", ctx, [&](Context& c) {
     auto found = c.kernels.table.find(kernel);
     if (!found) return std::move(found).error();
-    if ((*found)->on_demand())
-      return error(Code::unsupported, "kernel {} has on-demand arrays, which native code cannot index yet",
-                   (*found)->view().name);
-    (*found)->set_native(native);
-    return Status();
+    return (*found)->set_native(native);
   });
 }
 

@@ -169,6 +169,41 @@ Status copy(Context& c, void* dst, const void* src, std::size_t size, gpuio_stre
   return wait ? (*stream)->synchronize() : Status();
 }
 
+// One fill, as a copy is.
+struct Fill {
+  std::byte* memory;
+  std::uint8_t value;
+  std::size_t size;
+  Memory::Found to;
+  const gpu::Device* device;
+
+  Status operator()(gpu::Stream& queue) const {
+    if (to.block && to.block->device == device) return queue.fill(*to.block->buffer, to.offset, size, value);
+    std::byte* const host = Copy::host(to, memory);
+    if (!host)
+      return error(Code::unsupported,
+                   "the memory is of another device than the stream; fill it in one of its own");
+    if (device->info().backend == gpu::Backend::cpu) {
+      Borrowed target(host, size);
+      return queue.fill(target, 0, size, value);
+    }
+    if (Status s = queue.wait(queue.last(), gpu::kForever); !s) return s;
+    std::memset(host, value, size);
+    return {};
+  }
+};
+
+Status fill(Context& c, void* memory, std::uint8_t value, std::size_t size, gpuio_stream_t handle) {
+  if (!memory) return null_argument("the memory");
+  auto stream = c.stream_of(handle);
+  if (!stream) return std::move(stream).error();
+  auto to = c.memory.find(memory, size);
+  if (!to) return std::move(to).error();
+  if (size == 0) return {};
+  return (*stream)->enqueue(
+      Fill{static_cast<std::byte*>(memory), value, size, std::move(*to), &(*stream)->device()});
+}
+
 }  // namespace
 }  // namespace gpuio::capi
 
@@ -205,6 +240,10 @@ gpuio_error_t gpuio_memcpy(gpuio_context_t ctx, void* dst, const void* src, size
 gpuio_error_t gpuio_memcpy_async(gpuio_context_t ctx, void* dst, const void* src, size_t size,
                                  gpuio_stream_t stream) {
   return call("gpuio_memcpy_async", ctx, [&](Context& c) { return copy(c, dst, src, size, stream, false); });
+}
+gpuio_error_t gpuio_memset_async(gpuio_context_t ctx, void* memory, uint8_t value, size_t size,
+                                 gpuio_stream_t stream) {
+  return call("gpuio_memset_async", ctx, [&](Context& c) { return fill(c, memory, value, size, stream); });
 }
 
 }  // extern "C"

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <unordered_map>
 
 #include "base/text.hpp"
@@ -455,8 +456,10 @@ Status Module::read_variables() {
   // Two variables may be views of one buffer.
   std::vector<std::size_t> order(out_.bindings.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  const auto place = [&](std::size_t i) { return std::pair(out_.bindings[i].set, out_.bindings[i].binding); };
-  std::ranges::stable_sort(order, {}, place);
+  const auto place = [&](std::size_t i) {
+    return std::tuple(out_.bindings[i].set, out_.bindings[i].binding, i);
+  };
+  std::ranges::sort(order, {}, place);
   std::vector<gpu::ShaderBinding> bindings;
   std::vector<std::string> names;
   for (const std::size_t i : order) {
@@ -503,7 +506,7 @@ Status Module::read_push(std::uint32_t id, std::uint32_t pointee) {
   if (!out_.push.empty()) return error(Code::invalid_arg, "push constant {} is a second one", called(id));
   if (Status s = flatten(pointee, 0, 0, "", 0); !s)
     return std::move(s).wrap(fmt::format("push constant {}", called(id)));
-  std::ranges::stable_sort(out_.push, {}, &PushScalar::offset);
+  std::ranges::sort(out_.push, {}, &PushScalar::offset);
   for (const PushScalar& p : out_.push)
     out_.push_bytes = std::max(out_.push_bytes, p.offset + kernel::size_of(p.type));
   return {};

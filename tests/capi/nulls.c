@@ -54,6 +54,10 @@ static void devices(void) {
   BAD(gpuio_get_device_count(ctx, NULL));
   CLEARS(info, gpuio_get_device_info(NULL, 0, &info));
   BAD(gpuio_get_device_info(ctx, 0, NULL));
+  int id;
+  CLEARS(id, gpuio_find_device(NULL, "cpu", &id));
+  CLEARS(id, gpuio_find_device(ctx, NULL, &id));
+  BAD(gpuio_find_device(ctx, "cpu", NULL));
   BAD(gpuio_set_device(NULL, 0));
 }
 
@@ -80,6 +84,10 @@ static void streams_and_events(void) {
   CLEARS(ms, gpuio_event_elapsed_time(NULL, NULL, NULL, &ms));
   CLEARS(ms, gpuio_event_elapsed_time(ctx, NULL, NULL, &ms));
   BAD(gpuio_event_elapsed_time(ctx, NULL, NULL, NULL));
+  bool complete;
+  CLEARS(complete, gpuio_event_query(NULL, NULL, &complete));
+  CLEARS(complete, gpuio_event_query(ctx, NULL, &complete));
+  BAD(gpuio_event_query(ctx, NULL, NULL));
 }
 
 static void memory(void) {
@@ -106,6 +114,8 @@ static void memory(void) {
   BAD(gpuio_memcpy_async(NULL, junk, junk + 1, 1, NULL));
   BAD(gpuio_memcpy_async(ctx, NULL, junk, 1, NULL));
   BAD(gpuio_memcpy_async(ctx, junk, NULL, 1, NULL));
+  BAD(gpuio_memset_async(NULL, junk, 0, 1, NULL));
+  BAD(gpuio_memset_async(ctx, NULL, 0, 1, NULL));
 }
 
 static void handles(void) {
@@ -217,6 +227,21 @@ static void kernels(void) {
   BAD(gpuio_kernel_launch(ctx, NULL, groups, NULL, 0, NULL));
   CLEARS(report, gpuio_kernel_run(NULL, NULL, groups, NULL, 0, NULL, NULL, &report));
   CLEARS(report, gpuio_kernel_run(ctx, NULL, groups, NULL, 0, NULL, NULL, &report));
+  gpuio_kernel_options_t options = {.format = GPUIO_FORMAT_SPIRV};
+  gpuio_kernel_info_t info;
+  gpuio_kernel_parameter_t parameter;
+  CLEARS(kernel, gpuio_kernel_load_format(NULL, junk, 1, &options, &kernel));
+  CLEARS(kernel, gpuio_kernel_load_format(ctx, NULL, 1, &options, &kernel));
+  CLEARS(kernel, gpuio_kernel_load_format(ctx, junk, 1, NULL, &kernel));
+  options.num_constants = 1;
+  CLEARS(kernel, gpuio_kernel_load_format(ctx, junk, 1, &options, &kernel));
+  BAD(gpuio_kernel_load_format(ctx, junk, 1, NULL, NULL));
+  CLEARS(info, gpuio_kernel_get_info(NULL, NULL, &info));
+  CLEARS(info, gpuio_kernel_get_info(ctx, NULL, &info));
+  BAD(gpuio_kernel_get_info(ctx, NULL, NULL));
+  CLEARS(parameter, gpuio_kernel_get_parameter(NULL, NULL, 0, &parameter));
+  CLEARS(parameter, gpuio_kernel_get_parameter(ctx, NULL, 0, &parameter));
+  BAD(gpuio_kernel_get_parameter(ctx, NULL, 0, NULL));
   BAD(gpuio_kernel_cancel(NULL, NULL));
   BAD(gpuio_kernel_cancel(ctx, NULL));
 }

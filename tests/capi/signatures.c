@@ -25,6 +25,7 @@ CALL(get_config, ctx, gpuio_config_t*);
 CALL(get_device_count, ctx, int*);
 CALL(get_device_info, ctx, int, gpuio_device_info_t*);
 CALL(set_device, ctx, int);
+CALL(find_device, ctx, const char*, int*);
 CALL(stream_create, ctx, stream*, gpuio_stream_priority_t);
 CALL(stream_destroy, ctx, stream);
 CALL(stream_synchronize, ctx, stream);
@@ -33,6 +34,7 @@ CALL(event_create, ctx, gpuio_event_t*);
 CALL(event_destroy, ctx, gpuio_event_t);
 CALL(event_record, ctx, gpuio_event_t, stream);
 CALL(event_synchronize, ctx, gpuio_event_t);
+CALL(event_query, ctx, gpuio_event_t, bool*);
 CALL(event_elapsed_time, ctx, gpuio_event_t, gpuio_event_t, float*);
 CALL(malloc, ctx, size_t, void**);
 CALL(malloc_pinned, ctx, size_t, void**);
@@ -73,6 +75,10 @@ CALL(kernel_launch, ctx, gpuio_kernel_t, const uint32_t*, const gpuio_argument_t
 CALL(kernel_run, ctx, gpuio_kernel_t, const uint32_t*, const gpuio_argument_t*, int, stream,
      const gpuio_launch_options_t*, gpuio_launch_report_t*);
 CALL(kernel_cancel, ctx, gpuio_kernel_t);
+CALL(kernel_load_format, ctx, const void*, size_t, const gpuio_kernel_options_t*, gpuio_kernel_t*);
+CALL(kernel_get_info, ctx, gpuio_kernel_t, gpuio_kernel_info_t*);
+CALL(kernel_get_parameter, ctx, gpuio_kernel_t, int, gpuio_kernel_parameter_t*);
+CALL(memset_async, ctx, void*, uint8_t, size_t, stream);
 CALL(get_stats, ctx, gpuio_stats_t*);
 CALL(reset_stats, ctx);
 RETURNS(bool, error_is_retryable, gpuio_error_t);
