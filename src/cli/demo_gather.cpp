@@ -8,6 +8,7 @@
 #include "cli/demo.hpp"
 #include "cli/demo_kernels.hpp"
 #include "cli/demo_session.hpp"
+#include "gpu/cpu/native.hpp"
 
 namespace gpuio::cli {
 namespace {
@@ -69,7 +70,8 @@ Result<int> gather(const DemoOptions& options, const std::atomic<bool>& cancel) 
                                      gpu::Argument::buffer(**failed, 4),
                                      {options.rows, 0}};
   const std::uint64_t bytes = options.rows * kRowBytes;
-  auto run = session->run(demo::gather.view(), 64, arguments, std::min(bytes, table->range.bytes));
+  auto run = session->run({demo::gather.view(), gpu::cpu::make_native(demo::gather)}, 64, arguments,
+                          std::min(bytes, table->range.bytes));
   if (!run) return fail(std::move(run).error());
   if (const auto failures = *reinterpret_cast<const std::uint32_t*>((*failed)->host()))
     return fail(Code::io, "{} lanes could not read all of {}; {}", failures, options.file, run->reason);

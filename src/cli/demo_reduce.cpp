@@ -4,6 +4,7 @@
 #include "cli/demo.hpp"
 #include "cli/demo_kernels.hpp"
 #include "cli/demo_session.hpp"
+#include "gpu/cpu/native.hpp"
 
 namespace gpuio::cli {
 namespace {
@@ -25,7 +26,8 @@ Result<int> reduce(const DemoOptions& options, const std::atomic<bool>& cancel) 
     if (!*r) return fail(std::move(*r).error());
   const gpu::Argument arguments[] = {
       words->argument(), gpu::Argument::buffer(**sums, 8), gpu::Argument::buffer(**failed, 4), {block, 0}};
-  auto run = session->run(demo::reduce.view(), std::uint32_t(blocks), arguments, words->range.bytes);
+  auto run = session->run({demo::reduce.view(), gpu::cpu::make_native(demo::reduce)}, std::uint32_t(blocks),
+                          arguments, words->range.bytes);
   if (!run) return fail(std::move(run).error());
   if (const auto failures = *reinterpret_cast<const std::uint32_t*>((*failed)->host()))
     return fail(Code::io, "{} lanes could not read all of {}; {}", failures, options.file, run->reason);

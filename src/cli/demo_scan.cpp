@@ -6,6 +6,7 @@
 #include "cli/demo.hpp"
 #include "cli/demo_kernels.hpp"
 #include "cli/demo_session.hpp"
+#include "gpu/cpu/native.hpp"
 
 namespace gpuio::cli {
 namespace {
@@ -71,7 +72,10 @@ Result<int> scan(const DemoOptions& options, const std::atomic<bool>& cancel) {
                                        {needle, 0},
                                        {mask, 0},
                                        {options.needle.size(), 0}};
-    auto ran = session->run(demo::scan.view(), 64, arguments, bytes);
+    // Each workgroup is at a page of its own: no more of them than find room.
+    const auto groups =
+        std::uint32_t(std::clamp<std::uint64_t>(options.cache_bytes / options.page_bytes / 4, 1, 64));
+    auto ran = session->run({demo::scan.view(), gpu::cpu::make_native(demo::scan)}, groups, arguments, bytes);
     if (!ran) return fail(std::move(ran).error());
     run = std::move(*ran);
     accesses = 2 * words->count - 1;

@@ -46,7 +46,7 @@ Result<gpu::Buffer*> DemoSession::results(std::uint64_t bytes) {
   return results_.back().get();
 }
 
-Result<paging::RunReport> DemoSession::run(const kernel::View& kernel, std::uint32_t groups,
+Result<paging::RunReport> DemoSession::run(const paging::Kernel& kernel, std::uint32_t groups,
                                            std::span<const gpu::Argument> arguments,
                                            std::uint64_t bytes_expected) {
   paging::RunOptions run;
@@ -111,12 +111,14 @@ int report(const DemoOptions& options, const std::string& device, const paging::
     j["miss_p50_us"] = p50;
     j["miss_p99_us"] = p99;
     j["launches"] = run.launches;
+    j["native"] = run.native;
     j["verified"] = verified;
     if (!verified) j["difference"] = difference;
     fmt::print("{}\n", j.dump());
     return verified ? 0 : 1;
   }
   fmt::print("device   {}\n", device);
+  fmt::print("kernel   {}\n", run.choice);
   fmt::print("misses   {}: {} in {} launch{}{}\n", mode, run.misses, run.launches,
              run.launches == 1 ? "" : "es", run.reason.empty() ? "" : " (" + run.reason + ")");
   fmt::print("pages    {} of {} brought, hit rate {:.4f}\n", run.pages, format_size(options.page_bytes),

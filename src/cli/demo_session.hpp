@@ -28,7 +28,7 @@ class DemoSession {
   Result<gpu::Buffer*> results(std::uint64_t bytes);
 
   // Runs with the progress bar of what is expected to be brought.
-  Result<paging::RunReport> run(const kernel::View& kernel, std::uint32_t groups,
+  Result<paging::RunReport> run(const paging::Kernel& kernel, std::uint32_t groups,
                                 std::span<const gpu::Argument> arguments, std::uint64_t bytes_expected);
 
  private:

@@ -12,7 +12,7 @@ inline constexpr u32 kScanLanes = 128;
 
 // counts[v] += how often byte v occurs in the first `bytes` bytes of the array; found[0] += how often the
 // needle does. The needle is up to eight bytes, the first in the lowest; mask has ones where it has bits. Any
-// grid.
+// grid; a workgroup reads one part of the file in order, so that it keeps to a page.
 inline constexpr auto scan_body = [](Ctx k, OnDemand<u64> words, InOut<u64, 256> counts, InOut<u64, 1> found,
                                      InOut<u32, 1> failed, Val<u64> bytes, Val<u64> needle, Val<u64> mask,
                                      Val<u32> length) {
@@ -22,8 +22,10 @@ inline constexpr auto scan_body = [](Ctx k, OnDemand<u64> words, InOut<u64, 256>
   k.barrier();
   auto hits = k.var<u64>(0);
   auto total = words.length();
-  auto stride = k.nctas().as<u64>() * 128;
-  for (auto i : k.range(k.cta().as<u64>() * 128 + t.as<u64>(), total, stride)) {
+  auto groups = k.nctas().as<u64>();
+  auto part = ((total + groups - 1) / groups + 127) / 128 * 128;
+  auto begin = k.cta().as<u64>() * part;
+  for (auto i : k.range(begin + t.as<u64>(), min(begin + part, total), 128)) {
     auto word = words[i];
     auto next = k.var<u64>(0);
     GPU_IF(i + 1 < total) next = words[i + 1];
