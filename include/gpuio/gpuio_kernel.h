@@ -53,7 +53,7 @@ typedef struct {
   uint64_t count;  // elements, or 0
 } gpuio_slot_t;
 typedef struct {
-  const gpuio_slot_t* arguments;  // one a parameter
+  const gpuio_slot_t* arguments;  // one a parameter; see gpuio_kernel_set_native
   uint32_t num_arguments;
   uint32_t group[3], groups[3];
   void* shared;  // this workgroup's own, aligned to 64 bytes, undefined at entry
@@ -88,7 +88,8 @@ GPUIO_API gpuio_error_t gpuio_kernel_load(gpuio_context_t ctx, const void* ir, s
 // What was launched goes on.
 GPUIO_API gpuio_error_t gpuio_kernel_destroy(gpuio_context_t ctx, gpuio_kernel_t kernel);
 // What the CPU device runs instead of interpreting the kernel, from the next launch on; NULL: interpret.
-// UNSUPPORTED for a kernel with on-demand arrays.
+// Where the kernel has on-demand arrays it gets one slot more than there are parameters, for the code that
+// gpuio/native.hpp makes: no other can index them.
 GPUIO_API gpuio_error_t gpuio_kernel_set_native(gpuio_context_t ctx, gpuio_kernel_t kernel,
                                                 gpuio_native_fn_t native);
 // Runs groups[0] x groups[1] x groups[2] workgroups, each 1 to 65535, after what the stream was given before,

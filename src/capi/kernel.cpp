@@ -25,14 +25,13 @@ Status run_native(const gpu::Workgroup& w) {
 }
 
 Result<std::unique_ptr<launch::Loaded>> load_native(gpu::Device& device, const launch::Module& module,
-                                                    gpuio_native_fn_t native) {
+                                                    gpu::Native native) {
   const kernel::View view = module.program()->view();
-  auto made =
-      device.load({.name = view.name,
-                   .block = view.block,
-                   .shared_bytes = kernel::shared_bytes(view),
-                   .parameters = kernel::u32(view.params.size()),
-                   .native = {.run = run_native, .data = std::make_shared<gpuio_native_fn_t>(native)}});
+  auto made = device.load({.name = view.name,
+                           .block = view.block,
+                           .shared_bytes = kernel::shared_bytes(view),
+                           .parameters = kernel::u32(view.params.size()),
+                           .native = std::move(native)});
   if (!made) return fail(std::move(made).error());
   return launch::loaded(std::move(*made), module.parameters());
 }
@@ -53,26 +52,29 @@ Result<std::shared_ptr<launch::Loaded>> Kernel::on(gpu::Device& device) {
   std::shared_ptr<launch::Loaded>& entry = loaded_[&device];
   if (!entry) {
     const bool cpu = device.info().backend == gpu::Backend::cpu;
-    auto made = cpu && native_ ? load_native(device, *module_, native_) : module_->load(device);
+    auto made = cpu && native_.run ? load_native(device, *module_, native_) : module_->load(device);
     if (!made) return fail(std::move(made).error());
     entry = std::move(*made);
   }
   return entry;
 }
 
-Status Kernel::set_native(gpuio_native_fn_t native) {
-  if (module_->on_demand())
-    return error(Code::unsupported, "kernel {} has on-demand arrays, which native code cannot index yet",
-                 module_->name());
+Status Kernel::set_native(gpuio_native_fn_t function) {
   if (module_->program() == nullptr)
     return error(Code::unsupported, "kernel {} was not made by gpuio, and native code is held to its IR",
                  module_->name());
   std::scoped_lock hold(mutex_);
-  native_ = native;
+  native_ = {};
+  if (function) native_ = {.run = run_native, .data = std::make_shared<gpuio_native_fn_t>(function)};
   for (auto& [device, kernel] : loaded_)
     if (kernel) replaced_.push_back(std::move(kernel));
   loaded_.clear();
   return {};
+}
+
+gpu::Native Kernel::native() {
+  std::scoped_lock hold(mutex_);
+  return native_;
 }
 
 void Kernel::given_to(const std::shared_ptr<Stream>& stream) {

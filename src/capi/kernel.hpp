@@ -30,8 +30,9 @@ class Kernel {
   const launch::Module& module() const { return *module_; }
   // What the device runs; stays good while this kernel lives.
   Result<std::shared_ptr<launch::Loaded>> on(gpu::Device& device);
-  // UNSUPPORTED for what has no IR, or arrays on demand.
-  Status set_native(gpuio_native_fn_t native);
+  // UNSUPPORTED for what has no IR.
+  Status set_native(gpuio_native_fn_t function);
+  gpu::Native native();  // what was set, if anything was
 
   // `stream` may still run it.
   void given_to(const std::shared_ptr<Stream>& stream);
@@ -44,7 +45,7 @@ class Kernel {
 
   std::shared_ptr<const launch::Module> module_;
   std::mutex mutex_;  // over what follows
-  gpuio_native_fn_t native_ = nullptr;
+  gpu::Native native_;
   std::map<gpu::Device*, std::shared_ptr<launch::Loaded>> loaded_;
   std::vector<std::shared_ptr<launch::Loaded>> replaced_;  // may still run
   std::vector<std::weak_ptr<Stream>> streams_;

@@ -276,7 +276,7 @@ Status run_on_demand(Launch& launch, const gpuio_launch_options_t& options, cons
         {range ? v.address : v.bits, range ? v.bytes / kernel::size_of(view.params[i].type) : 0});
   }
   auto report = (*use)->run(
-      view, launch.grid, arguments,
+      {view, launch.kernel->native()}, launch.grid, arguments,
       {.miss = static_cast<paging::Miss>(options.miss), .timeout_ns = left(), .cancel = patience.cancel});
   if (!report) return std::move(report).error();
   if (report->failures && !options.allow_failures)

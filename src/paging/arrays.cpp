@@ -123,7 +123,12 @@ Result<RunReport> Arrays::run(const Kernel& form, const gpu::Grid& grid,
   const bool waits = options.miss == Miss::wait || launch.report.native;
   launch.report.choice = choice(device, form, options, launch.report.native);
   Status status = waits ? run_waiting(launch) : run_yielding(launch);
-  if (!status) return fail(std::move(status).wrap(fmt::format("kernel {}", kernel.name)));
+  if (!status) {
+    // A launch that failed has failed the stream for good; the next run is to have another.
+    if (status.code() != Code::device_lost && !stream_->wait(stream_->last(), options.grace_ns))
+      if (auto fresh = device_.stream()) stream_ = std::move(*fresh);
+    return fail(std::move(status).wrap(fmt::format("kernel {}", kernel.name)));
+  }
   launch.report.seconds = double(launch.spent_ns()) / 1e9;
   return std::move(launch.report);
 }

@@ -182,7 +182,7 @@ static gpuio_error_t native_failure(const gpuio_workgroup_t* group) {
 static void native_code(void) {
   gpuio_argument_t a[4];
   gpuio_stream_t stream;
-  gpuio_kernel_t kernel = load(ctx, "saxpy"), on_demand = load(ctx, "scan_histogram");
+  gpuio_kernel_t kernel = load(ctx, "saxpy");
   saxpy_arguments(a);
   OK(gpuio_kernel_set_native(ctx, kernel, native_saxpy));
   fill_xy();
@@ -196,8 +196,6 @@ static void native_code(void) {
   NEED(gpuio_stream_create(ctx, &stream, GPUIO_STREAM_DEFAULT));
   CHECK_CODE(GPUIO_ERROR_IO, gpuio_kernel_run(ctx, kernel, kFour, a, 4, stream, NULL, NULL));
   OK(gpuio_stream_destroy(ctx, stream));
-  CHECK_CODE(GPUIO_ERROR_UNSUPPORTED, gpuio_kernel_set_native(ctx, on_demand, native_saxpy));
-  OK(gpuio_kernel_destroy(ctx, on_demand));
   OK(gpuio_kernel_destroy(ctx, kernel));
 }
 
@@ -228,6 +226,10 @@ static void arrays_on_demand(void) {
     OK(gpuio_proxy_get_stats(ctx, proxy, &stats));
     CHECK(stats.misses > 0 && stats.pages_resident > 0 && stats.evictions > 0);
   }
+  OK(gpuio_kernel_set_native(ctx, kernel, native_failure));
+  CHECK_CODE(GPUIO_ERROR_IO, scan(kernel, proxy, BYTES, NULL, NULL));
+  OK(gpuio_kernel_set_native(ctx, kernel, NULL));
+  OK(scan(kernel, proxy, BYTES, NULL, NULL));
   OK(gpuio_proxy_destroy(ctx, proxy));
   CHECK_CODE(GPUIO_ERROR_INVALID_ARG, scan(kernel, proxy, BYTES, NULL, NULL));
   OK(gpuio_kernel_destroy(ctx, kernel));

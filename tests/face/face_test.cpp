@@ -152,6 +152,14 @@ TEST_F(FaceTest, KernelsRunOverArrays) {
     EXPECT_EQ(report.failures, 0u);
     EXPECT_EQ(report.way(), miss == GPUIO_MISS_WAIT ? "waited" : "yielded");
   }
+  gpuio::use_native(ctx, sum_words);
+  for (const gpuio_miss_t miss : {GPUIO_MISS_AUTO, GPUIO_MISS_YIELD}) {
+    total[0] = 0;
+    const gpuio::Report report = gpuio::run(ctx, {.miss = miss}, sum_words, 8, array, total);
+    EXPECT_EQ(total[0], sum());
+    EXPECT_EQ(report.failures, 0u);
+    EXPECT_EQ(report.way(), miss == GPUIO_MISS_AUTO ? "waited" : "yielded");  // native code waits
+  }
 }
 
 TEST_F(FaceTest, ScalarsAreConvertedOrRefused) {

@@ -7,7 +7,12 @@
 
 namespace gpuio::kernel::native {
 
+// Native code that a client compiled is held to it: the layout of PageTable and of the words that it names,
+// and the steps that lanes take in them.
+inline constexpr device::u32 kPageTableVersion = 1;
+
 struct PageTable {
+  device::u32 version = kPageTableVersion;  // first, in every version
   device::Words words;
   device::u32 page_shift = 16;   // log2 of the bytes of a page
   device::u32 out_of_range = 1;  // status of an index past the end
