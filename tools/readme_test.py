@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compiles every C++ block of the README, as a reader would: readme_test.py COMPILER."""
+"""Compiles every C++ block of the README, or of FILE, as a reader would: readme_test.py COMPILER [FILE]."""
 import pathlib
 import re
 import subprocess
@@ -7,8 +7,9 @@ import sys
 import tempfile
 
 root = pathlib.Path(__file__).resolve().parent.parent
-blocks = re.findall(r"^```cpp\n(.*?)^```$", (root / "README.md").read_text(), re.M | re.S)
-assert blocks, "the README has no C++ block: was it moved?"
+page = root / (sys.argv[2] if len(sys.argv) > 2 else "README.md")
+blocks = re.findall(r"^```cpp\n(.*?)^```$", page.read_text(), re.M | re.S)
+assert blocks, f"{page} has no C++ block: was it moved?"
 for block in blocks:
     with tempfile.NamedTemporaryFile("w", suffix=".cpp") as source:
         source.write(block)

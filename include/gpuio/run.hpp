@@ -6,7 +6,7 @@
 //   gpuio::Report report = gpuio::run(histogram, 64, file, counts, file.size());
 //
 // Arguments are held to the kernel's parameters while compiling: In, Out and InOut take a Memory<T>, or a
-// std::span<T> of memory that kernels can use; OnDemand takes an Array<T>; Val takes a number: any integer
+// std::span<T> of memory that kernels can use (of structures too: aggregate.hpp); OnDemand takes an Array<T>; Val takes a number: any integer
 // for an integer (checked to fit), float for f32, float or double for f64. A kernel is loaded once a context.
 // Threading: any. Errors: Error, with what gpuio_kernel_run says.
 #pragma once
@@ -47,6 +47,7 @@ template <class T>
 constexpr Type type_of() {
   using U = std::remove_cv_t<T>;
   if constexpr (kernel::kTypeOf<U> != Type::none) return kernel::kTypeOf<U>;
+  else if constexpr (kernel::Structured<U>) return kernel::kTypeOf<typename kernel::detail::Layout<U>::Unit>;
   else if constexpr (std::same_as<U, std::byte>) return Type::u8;
   else if constexpr (!std::integral<U>) return Type::none;
   else if constexpr (sizeof(U) == 1) return std::is_signed_v<U> ? Type::i8 : Type::u8;
@@ -144,7 +145,7 @@ gpuio_argument_t argument_of(A& a) {
   } else if constexpr (kIsMemory<V>) {
     out.kind = GPUIO_ARG_MEMORY;
     out.memory = const_cast<void*>(static_cast<const void*>(a.data()));
-    out.count = a.size();
+    out.count = a.size() * (sizeof(typename V::element_type) / kernel::size_of(p.type));  // structures: units
   } else {
     out.kind = GPUIO_ARG_SCALAR;
     out.bits = scalar_bits<p.type>(I, a);

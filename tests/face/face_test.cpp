@@ -13,9 +13,24 @@
 #include <fstream>
 #include <vector>
 
+struct Body {
+  float x, v;
+  std::uint16_t id;
+};
+GPUIO_STRUCT(Body, x, v, id)
+
 namespace {
 
 using namespace gpuio::kernel;
+
+constexpr auto fall = kernel<"fall", 64>([](Ctx k, InOut<Body> bodies, Val<f32> dt) {
+  auto i = k.global_id();
+  GPU_IF(i.as<u64>() < bodies.length()) {
+    auto b = bodies[i];
+    b.set(&Body::v, b[&Body::v] - 9.81f * dt);
+    b.set(&Body::id, (b[&Body::id] + 1).as<u16>());
+  }
+});
 
 constexpr auto scale = kernel<"scale", 64>([](Ctx k, In<f32> x, Out<f32> y, Val<f32> a, Val<u32> n) {
   for (auto i : k.range(k.global_id(), n, k.nctas() * 64)) y[i] = a * x[i];
@@ -214,6 +229,18 @@ TEST_F(FaceTest, FilesAreOpenedAndMoved) {
   EXPECT_EQ(request.result().bytes, 400u);
   EXPECT_TRUE(std::equal(to.begin(), to.end(), words_.begin() + 1000));
   gpuio_unregister_memory(ctx.get(), &region);
+}
+
+TEST(Face, BuffersOfStructures) {
+  const gpuio::Context ctx = cpu_context();
+  gpuio::Memory<Body> bodies(ctx, 100);
+  for (std::uint16_t i = 0; i < 100; ++i) bodies[i] = {1.5f * i, 2.0f, i};
+  gpuio::run(ctx, fall, 2, bodies, 0.5f);
+  for (std::uint16_t i = 0; i < 100; ++i) {
+    EXPECT_EQ(bodies[i].x, 1.5f * i);
+    EXPECT_EQ(bodies[i].v, 2.0f - 9.81f * 0.5f);
+    EXPECT_EQ(bodies[i].id, i + 1);
+  }
 }
 
 }  // namespace

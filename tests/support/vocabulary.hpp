@@ -8,6 +8,26 @@
 
 namespace gpuio::test_kernels {
 
+struct Pair {
+  float x;
+  std::uint32_t n;
+};
+struct Mixed {  // members of every size, with padding
+  double d;
+  float x;
+  std::uint8_t tag;
+  bool on;
+  kernel::f16 h;
+  std::int64_t n;
+  std::int32_t i;
+};
+
+}  // namespace gpuio::test_kernels
+GPUIO_STRUCT(gpuio::test_kernels::Pair, x, n)
+GPUIO_STRUCT(gpuio::test_kernels::Mixed, d, x, tag, on, h, n, i)
+
+namespace gpuio::test_kernels {
+
 using namespace gpuio::kernel;
 
 inline constexpr u32 kWords = 128;  // elements of the inputs, and lanes of their grids
@@ -43,14 +63,6 @@ inline constexpr auto functions = [](Ctx k, In<f32, kWords> x, In<f32, kWords> y
   keep(gelu(v));
   keep(gelu_tanh(v));
   keep(pow(v, y[i]));
-};
-
-// Those that cost a compiler little enough to be native code too.
-inline constexpr auto few_functions = [](Ctx k, In<f32, kWords> x, Out<f32, 2 * kWords> out) {
-  auto i = k.global_id();
-  Rows keep{out, i};
-  keep(tanh(x[i]));
-  keep(log(x[i]));
 };
 
 inline constexpr u32 kRoundings = 13;
@@ -118,8 +130,116 @@ inline constexpr auto eighths = [](Ctx k, In<f32, kWords> x, In<f8e4m3, 256> e4,
     from[j] = select(a != a, 77.0f, a);
     from[j + 256] = select(b != b, 77.0f, b);
   }
-  auto four = both.vec<4>((i & 31) * 4);
-  GPU_IF(i < 32) both.store(i * 4, vec(four[0], four[1], (four[2] + four[3]).as<f8e4m3>(), 0.5f));
+  GPU_IF(i < 32) {
+    auto four = both.vec<4>(i * 4);
+    both.store(i * 4, vec(four[0], four[1], (four[2] + four[3]).as<f8e4m3>(), 0.5f));
+  }
+};
+
+// Among the lanes of a workgroup of any size. One row a type: the sums of reductions and scans; then counts.
+inline constexpr u32 kBlockRows = 9;
+template <class T>
+inline constexpr auto block_operations =
+    [](Ctx k, In<T, kWords> x, Out<T, kBlockRows * kWords> out, Out<u32, 2 * kWords> counts, Val<u32> lane) {
+      auto i = k.local_index();
+      auto v = x[i];
+      Rows keep{out, i};
+      keep(k.block_reduce_add(v));
+      keep(k.block_reduce_min(v) - k.block_reduce_max(v));
+      keep(k.block_scan_add(v));
+      keep(k.block_scan_max(v));
+      auto earlier = k.block_scan_exclusive_add(v);
+      keep(earlier);
+      // Associative and no more: keeps the first number above 2.
+      auto first = [](const auto& a, const auto& b) { return select(a > T(2), a, b); };
+      keep(k.block_reduce(v, first));
+      keep(k.block_scan_exclusive(v, T(7), first));
+      keep(k.block_broadcast(v, lane % 5));
+      auto again = k.var(v);
+      for (auto round : k.range(0u, 3u)) again = k.block_reduce_add(again) - v + round.template as<T>();
+      keep(again);
+      auto above = v > T(2);
+      counts[i] = k.block_count(above);
+      counts[i + kWords] = k.block_any(above).template as<u32>() | k.block_all(v > T(-100)).template as<u32>()
+                                                                       << 1;
+    };
+inline constexpr auto few_block_operations = [](Ctx k, In<f32, kWords> x, Out<f32, kWords> out) {
+  auto i = k.local_index();
+  out[i] = k.block_scan_exclusive_add(x[i] - k.block_reduce_add(x[i]));
+};
+inline constexpr auto block_bits = [](Ctx k, In<u32, kWords> x, Out<u32, 3 * kWords> out) {
+  auto i = k.tid();
+  Rows keep{out, i};
+  keep(k.block_reduce_xor(x[i]));
+  keep(k.block_scan_or(x[i]) ^ k.block_reduce_and(x[i] | 1u));
+  keep(k.block_scan_exclusive(x[i], 5u, [](const auto& a, const auto& b) { return a ^ b; }));
+};
+template <class T>
+inline constexpr auto subgroup_scans = [](Ctx k, In<T, kWords> x, Out<T, 4 * kWords> out) {
+  auto i = k.global_id();
+  auto v = x[i];
+  Rows keep{out, i};
+  keep(subgroup_scan_add(v));
+  keep(subgroup_scan_exclusive_add(v));
+  keep(subgroup_scan(v, [](const auto& a, const auto& b) { return max(a, b); }));
+  keep(subgroup_scan_exclusive(v, T(3), [](const auto& a, const auto& b) { return min(a, b); }));
+};
+
+// A function of C++ is a function of kernels: it traces what it says, where it is called.
+template <class T, class F>
+constexpr Val<T> newton(const Val<T>& start, u32 steps, F f) {
+  return steps == 0 ? start : newton(Val<T>(start - f(start)), steps - 1, f);
+}
+inline constexpr auto aggregates = [](Ctx k, In<f32, kWords> x, In<u32, kWords> n, In<Pair, kWords> pairs,
+                                      InOut<Pair, kWords> moved, InOut<Mixed, kWords> mixed,
+                                      Out<f32, 4 * kWords> out) {
+  auto i = k.global_id();
+  Rows keep{out, i};
+  auto a = k.array<f32, 5>();
+  for (u32 j = 0; j < 5; ++j) a[j] += x[(i + j) % kWords];
+  a.set(n[i] % 6, 100.0f);  // one past the end does nothing
+  keep(a.at(n[i] % 7) + a[4]);
+  auto root =
+      newton(Val<f32>(x[i] + 20.0f), 4, [&](const Val<f32>& r) { return (r * r - 2.0f) / (2.0f * r); });
+  keep(root);
+  auto p = k.var(pairs[i].load());
+  p.set(&Pair::x, p[&Pair::x] + 1.0f);
+  GPU_IF(p[&Pair::n] % 2 == 0) p.set(&Pair::n, 7u);
+  moved[i].store(p.get());
+  keep(pairs[(i + 1) % kWords][&Pair::x]);
+  auto m = mixed[i];
+  auto whole = m.load();
+  m.set(&Mixed::d, whole[&Mixed::x].as<f64>() * 2.0);
+  m.set(&Mixed::tag, (whole[&Mixed::tag] + 1).as<u8>());
+  m.set(&Mixed::on, whole[&Mixed::i] > 0);
+  m.set(&Mixed::h, (whole[&Mixed::x] * 0.5f).as<f16>());
+  m.set(&Mixed::n, whole[&Mixed::n] - whole[&Mixed::i].as<i64>());
+  auto h = whole[&Mixed::h].as<f32>();
+  keep(select(h != h, 0.0f, h));
+};
+
+// Branches, jumps and conditions that guard what follows them.
+inline constexpr auto choices = [](Ctx k, In<u32, kWords> x, Out<u32, 3 * kWords> out) {
+  auto i = k.global_id();
+  Rows keep{out, i};
+  auto inside = k.and_then(x[i] % 200 < kWords, [&] { return x[x[i] % 200] % 2 == 1; });
+  auto outside = k.or_else(x[i] % 200 >= kWords, [&] { return x[x[i] % 200] % 2 == 0; });
+  keep(inside.as<u32>() | outside.as<u32>() << 1);
+  auto sum = k.var(0u);
+  for (auto j : k.range(0u, 40u)) {
+    k.continue_if((x[i] ^ j) % 3 == 0);
+    k.break_if(sum > 300u);
+    GPU_LOOP(k) {
+      sum += j;
+      GPU_IF(k.or_else(sum % 4 == 0, [&] { return j == 7u; })) k.break_();
+      sum += 3u;
+      k.break_if(sum > 1000u);
+    }
+  }
+  keep(sum);
+  keep(k.val(0u));
+  k.return_if(x[i] % 5 == 0);
+  out[i + 2 * kWords] = 1u;
 };
 
 // A kernel of the vocabulary, and how to launch it.
@@ -127,19 +247,6 @@ struct Sample {
   Program program;
   std::array<u32, 3> grid;
 };
-inline std::vector<Sample> vocabulary() {
-  std::vector<Sample> all;
-  const auto add = [&](const auto& lambda, std::string_view name, u32 lanes = 64) {
-    all.push_back({trace_program(lambda, name, {lanes, 1, 1}), {kWords / lanes, 1, 1}});
-  };
-  add(functions, "functions");
-  add(few_functions, "few_functions");
-  add(roundings<f32>, "roundings_f32");
-  add(roundings<f64>, "roundings_f64");
-  add(halves<f16>, "halves_f16");
-  add(halves<bf16>, "halves_bf16");
-  add(eighths, "eighths");
-  return all;
-}
+std::vector<Sample> vocabulary();
 
 }  // namespace gpuio::test_kernels

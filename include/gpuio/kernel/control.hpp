@@ -10,7 +10,8 @@
 // traced region is a compile error; a native `continue` only ends the tracing of the body, so do not use it.
 #pragma once
 
-#include <gpuio/kernel/memory.hpp>
+#include <gpuio/kernel/aggregate.hpp>
+#include <gpuio/kernel/block.hpp>
 
 namespace gpuio::kernel {
 
@@ -161,7 +162,7 @@ using CounterOf = typename TypeOf<std::conditional_t<
 }  // namespace detail
 
 // The first parameter of every kernel.
-class Ctx {
+class Ctx : public detail::BlockOperations<Ctx> {
  public:
   constexpr explicit Ctx(Tracer& t) : t_(&t) {}
   constexpr Tracer& tracer() const { return *t_; }
@@ -226,6 +227,21 @@ class Ctx {
   template <class T>
   constexpr Var<T> var(const Expr<T>& init, u32 line = __builtin_LINE()) const {
     return make_var<T>(Arg<T>(init, line));
+  }
+  // N Vars, all of that value.
+  template <Storable T, u32 N>
+  constexpr LocalArray<T, N> array(std::type_identity_t<Arg<T>> fill) const {
+    return {*t_, fill};
+  }
+  template <Storable T, u32 N>
+  constexpr LocalArray<T, N> array(u32 line = __builtin_LINE()) const {
+    t_->at(line);
+    const Val<T> zero{t_, t_->build.constant(kTypeOf<T>, 0)};
+    return {*t_, Arg<T>(zero, line)};
+  }
+  template <Structured S>
+  constexpr StructVar<S> var(const Struct<S>& init) const {
+    return StructVar<S>(init);
   }
   template <Storable T, u32 N>
   constexpr Shared<T, N> shared() const {

@@ -14,10 +14,9 @@
 // One call is one thread's; arguments and hooks are borrowed for the call.
 #pragma once
 
-#include <string_view>
 #include <utility>
 
-#include <gpuio/kernel/elements.hpp>
+#include <gpuio/kernel/hooks.hpp>
 #include <gpuio/kernel/random.hpp>
 #include <gpuio/kernel/semantics.hpp>
 #include <gpuio/kernel/structure.hpp>
@@ -25,16 +24,6 @@
 namespace gpuio::kernel {
 
 // --- What goes in and comes out ---------------------------------------------------------------------------
-
-// One a parameter, in order.
-struct Argument {
-  u64 bits = 0;                  // of a scalar
-  std::span<std::byte> bytes{};  // of a buffer, or of an on-demand array that the default hook reads
-  u64 count = 0;                 // elements of an on-demand array without bytes
-  static constexpr Argument scalar(u64 bits) { return {bits, {}, 0}; }
-  static constexpr Argument buffer(std::span<std::byte> bytes) { return {0, bytes, 0}; }
-  static constexpr Argument on_demand(u64 count) { return {0, {}, count}; }
-};
 
 struct InterpretOptions {
   u32 subgroup_size = 8;     // 1 to 64
@@ -51,32 +40,6 @@ struct Outcome {
   u64 lane = 0;              // and the lane, counted over the grid
   u64 steps = 0;             // instructions times active lanes
   constexpr bool ok() const { return error.empty(); }
-};
-
-struct OnDemandAnswer {
-  u64 value = 0;
-  u32 status = 0;  // 0: value holds; else a positive code, and the load yields zero
-};
-
-// What a lane did to memory, or the subgroup operation it took part in.
-struct Effect {
-  const Inst* inst;  // of the kernel that runs
-  u64 index = 0;     // element; of a subgroup operation: which lanes took part
-  u64 value = 0;     // stored, or the operand
-};
-
-struct Hooks {
-  // An on-demand access of `count` elements' array. The default reads the argument's bytes.
-  constexpr OnDemandAnswer on_demand(u32 parameter, const Argument& array, Type type, u64 index) {
-    (void)parameter;
-    const u32 size = size_of(type);
-    if (index >= array.bytes.size() / size) return {0, 1};
-    return {read_element(array.bytes, index * size, size), 0};
-  }
-  // Called for every lane (counted over the grid) in the order of execution.
-  constexpr void effect(u64 lane, const Effect&) { (void)lane; }
-  // Between two turns of subgroups: where a test plays the host.
-  constexpr void turn() {}
 };
 
 // --- The machine ------------------------------------------------------------------------------------------
@@ -164,6 +127,7 @@ class Machine {
   // --- Workgroups ---
   constexpr bool run_group() {
     const std::byte pattern{options_.check_shared ? u8{0} : u8{0xa5}};
+    hooks_.group(group_);
     for (std::byte& b : shared_) b = pattern;
     for (u8& w : written_) w = 0;
     for (Subgroup& s : subgroups_) {
@@ -222,6 +186,7 @@ class Machine {
       return fail("barrier that not every lane of the workgroup reaches", *waiting,
                   u32(std::countr_zero(waiting->mask)));
     }
+    hooks_.barrier();
     for (Subgroup& s : subgroups_) {
       if (k_.insts[s.pc].op == Op::barrier_any) {
         for_lanes(s, [&](u32 lane) { set(s, s.pc, lane, any ? 1 : 0); });
@@ -433,7 +398,7 @@ class Machine {
       }
       case Op::ondemand_status: r = get(s, i.a, lane, 1); break;
       case Op::lane_status: r = s.status[lane]; break;
-      case Op::fence:
+      case Op::fence: hooks_.fence(lane_of(s, lane), i.order); return;
       case Op::ondemand_prefetch: return;
       default:
         if (is_compare(i.op)) {
@@ -481,6 +446,8 @@ class Machine {
     const u64 index = get(s, i.b, lane), count = length(i.a);
     if (index >= count || count - index < i.width) return fail("index out of range", s, lane);
     if (i.width > 1 && index % i.width != 0) return fail("vector access that is not aligned", s, lane);
+    if (const std::string_view bad = hooks_.access({&i, lane_of(s, lane), index}); !bad.empty())
+      return fail(bad, s, lane);
     const std::span<std::byte> bytes = shared ? std::span<std::byte>(shared_) : arguments_[i.a].bytes;
     const u64 at = (shared ? shared_at_[i.a & ~kShared] : 0) + index * size;
     if (shared && options_.check_shared) {

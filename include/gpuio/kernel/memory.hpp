@@ -12,6 +12,14 @@
 
 namespace gpuio::kernel {
 
+// What GPUIO_STRUCT makes of S (aggregate.hpp).
+template <class S>
+struct StructMembers;
+template <class S>
+concept Structured = requires { sizeof(StructMembers<S>); };
+template <class T>
+concept BufferElement = Storable<T> || Structured<T>;
+
 // An index as it is passed: u32, u64, or a literal; and the caller's line.
 class Index {
  public:
@@ -236,7 +244,7 @@ class Target {
 };
 
 // Buffers: parameters of the kernel. Count 0: known at launch.
-template <Storable T, u64 Count = 0>
+template <BufferElement T, u64 Count = 0>
 class In : public Object, public detail::Loads<In<T, Count>, T> {
  public:
   using Object::Object;
@@ -248,7 +256,7 @@ class In : public Object, public detail::Loads<In<T, Count>, T> {
   constexpr Val<u64> length() const { return {tracer_, tracer_->build.length(object_)}; }
 };
 
-template <Storable T, u64 Count = 0>
+template <BufferElement T, u64 Count = 0>
 class Out : public Object, public detail::Stores<Out<T, Count>, T> {
  public:
   using Object::Object;
@@ -260,7 +268,7 @@ class Out : public Object, public detail::Stores<Out<T, Count>, T> {
   constexpr Val<u64> length() const { return {tracer_, tracer_->build.length(object_)}; }
 };
 
-template <Storable T, u64 Count = 0>
+template <BufferElement T, u64 Count = 0>
 class InOut : public Object,
               public detail::Loads<InOut<T, Count>, T>,
               public detail::Stores<InOut<T, Count>, T>,

@@ -1,3 +1,4 @@
+#include <gpuio/kernel.hpp>
 #include <gpuio/kernel/access.hpp>
 #include <gpuio/kernel/suspend_harness.hpp>
 #include <gpuio/kernel/suspend_kernels.hpp>
@@ -38,6 +39,25 @@ TEST(SuspendLong, RandomProgramsDirect) { random_programs(20000, 21000, {.peel =
 
 // --- Kernels by hand ---
 
+// What is made while tracing, around accesses that miss.
+Program vocabulary() {
+  return trace_program(
+      [](Ctx k, OnDemand<u32, kElements> x, InOut<u32, suspend_kernels::kOutputs> out,
+         InOut<u32, suspend_kernels::kCounters>) {
+        auto i = k.global_id();
+        auto a = k.array<f32, 3>();
+        for (u32 j = 0; j < 3; ++j) a[j] = x[i * 3 + j].as<f32>();
+        a.set(x[i] % 3, exp(a[0] * 0.01f));
+        auto half = rounded((a[1] * 0.1f).as<f16>()) + 0.5f;
+        auto sum = k.block_reduce_add(a.at(x[i + 1] % 3) + half);
+        auto place = k.block_scan_exclusive_add(x[i + 2] % 7);
+        auto odd = k.and_then(place % 2 == 0, [&] { return x[place] % 2 == 1; });
+        auto in_subgroup = subgroup_scan_add(x[i + 3]);
+        out[i] = bitcast<u32>(sum) ^ place ^ (odd.as<u32>() << 31) ^ in_subgroup;
+      },
+      "vocabulary", {20, 1, 1});
+}
+
 struct HandKernel {
   Program program;
   u32 groups;
@@ -45,8 +65,8 @@ struct HandKernel {
 };
 std::vector<HandKernel> hand_kernels() {
   using namespace suspend_kernels;
-  return {{scan(), 2, false},  {reduce(), 2, false}, {tiled(), 9, false},
-          {chase(), 2, false}, {append(), 2, true},  {nested(), 2, false}};
+  return {{scan(), 2, false},  {reduce(), 2, false}, {tiled(), 9, false},     {chase(), 2, false},
+          {append(), 2, true}, {nested(), 2, false}, {vocabulary(), 2, false}};
 }
 
 RandomData hand_data(const Program& p) {

@@ -35,6 +35,13 @@ class Tracer {
   }
   constexpr u32 size() const { return u32(insts().size()); }
   constexpr const std::vector<Inst>& insts() const { return program_->insts; }
+  // A shared array of `count` elements that operations of the whole workgroup share. Who uses it leaves with
+  // a barrier.
+  constexpr u32 scratch(Type type, u32 count) {
+    u32& array = scratch_[u32(type)];
+    if (array == kNone) array = build.shared(type, count);
+    return array;
+  }
   // Takes back the newest instruction, if it is this one.
   constexpr void drop_newest(u32 id) {
     if (size() == id + 1) program_->insts.pop_back();
@@ -73,6 +80,11 @@ class Tracer {
     if (mask & 8) f(i.d);
   }
   std::vector<u32> discarded_;
+  std::array<u32, u32(Type::f64) + 1> scratch_ = [] {
+    std::array<u32, u32(Type::f64) + 1> none{};
+    none.fill(kNone);
+    return none;
+  }();
   Program* program_;
 };
 

@@ -34,9 +34,11 @@ TEST(Vocabulary, Blocked) {
 }
 
 TEST(Vocabulary, Native) {
-  expect_native(kernel<"few_functions", 64>(few_functions));
-  expect_native(kernel<"halves", 64>(halves<f16>));
   expect_native(kernel<"eighths", 64>(eighths));
+  expect_native(kernel<"block", 50>(few_block_operations), {1, 1, 1});
+  expect_native(kernel<"scans", 64>(subgroup_scans<i64>));
+  expect_native(kernel<"aggregates", 64>(aggregates));
+  expect_native(kernel<"choices", 64>(choices));
 }
 
 }  // namespace
