@@ -6,9 +6,9 @@
 //   gpuio::Report report = gpuio::run(histogram, 64, file, counts, file.size());
 //
 // Arguments are held to the kernel's parameters while compiling: In, Out and InOut take a Memory<T>, or a
-// std::span<T> of memory that kernels can use (of structures too: aggregate.hpp); OnDemand takes an Array<T>; Val takes a number: any integer
-// for an integer (checked to fit), float for f32, float or double for f64. A kernel is loaded once a context.
-// Threading: any. Errors: Error, with what gpuio_kernel_run says.
+// std::span<T> of memory that kernels can use (of structures too: aggregate.hpp); OnDemand takes an Array<T>;
+// Val takes a number: any integer for an integer (checked to fit), float for f32, float or double for f64. A
+// kernel is loaded once a context. Threading: any. Errors: Error, with what gpuio_kernel_run says.
 #pragma once
 
 #include <gpuio/handles.hpp>
