@@ -116,7 +116,9 @@ function(gpuio_add_test name)
   if(arg_FULL)
     set(label full)
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS ${label} SKIP_RETURN_CODE 77)
+  # No test finds compiled kernels that another left, nor leaves any in the home of who runs it.
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS ${label} SKIP_RETURN_CODE 77
+    ENVIRONMENT GPUIO_KERNEL_CACHE_SIZE=0)
 endfunction()
 
 # gpuio_test_shaders(TARGET SOURCES...): GLSL of tests/support/shaders as SPIR-V for a test, which finds the folder in

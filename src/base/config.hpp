@@ -43,6 +43,10 @@ struct Config {
   ThreadPriority service_priority = ThreadPriority::realtime;
   int64_t spin_us = 50;
 
+  // Kernels as devices compiled them, kept from one process to the next.
+  std::string kernel_cache_folder;
+  uint64_t kernel_cache_size = uint64_t{256} << 20;
+
   // Reading and writing.
   DirectIo direct_io = DirectIo::automatic;
   int64_t queue_depth = 128;

@@ -49,7 +49,14 @@ Result<Devices::Entry*> Devices::entry(int id) {
   return fail(Code::not_found, "device {}: the GPUs are 0 to {}, the CPU device is -1", id, gpus_.size() - 1);
 }
 
-Devices::Devices(const Config& config) : config_(config) { cpu_.found = gpu::cpu::probe().devices.at(0); }
+Devices::Devices(const Config& config)
+    : config_(config),
+      kernels_(std::make_shared<DiskCache>(DiskCache::Options{
+          .folder = config.kernel_cache_folder.empty() ? default_cache_folder(process_environment())
+                                                       : config.kernel_cache_folder,
+          .bytes_max = config.kernel_cache_size})) {
+  cpu_.found = gpu::cpu::probe().devices.at(0);
+}
 
 bool Devices::found() {
   std::scoped_lock hold(mutex_);
@@ -83,7 +90,8 @@ Result<gpu::Device*> Devices::open(int id) {
   if (!e.device) {
     auto made = [&] {
       switch (e.found.info.backend) {
-        case gpu::Backend::vulkan: return gpu::vulkan::open({.ordinal = e.found.ordinal});
+        case gpu::Backend::vulkan:
+          return gpu::vulkan::open({.ordinal = e.found.ordinal, .kernels = kernels_});
         case gpu::Backend::cuda: return gpu::cuda::open({.ordinal = e.found.ordinal});
         case gpu::Backend::cpu: break;
       }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/config.hpp"
+#include "base/disk_cache.hpp"
 #include "base/status.hpp"
 #include "gpu/device.hpp"
 
@@ -48,6 +49,7 @@ class Devices {
   Result<Entry*> entry(int id);
 
   const Config& config_;
+  const std::shared_ptr<DiskCache> kernels_;  // of all devices
   std::mutex mutex_;  // over all that follows
   bool found_ = false;
   std::vector<Entry> gpus_;

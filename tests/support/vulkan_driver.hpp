@@ -29,15 +29,13 @@ struct Messages {
 // Opens the test's driver with validation on where its layer is installed. Without the variable: why not.
 // With GPUIO_TEST_VULKAN_REQUIRED (the full run) a driver that does not open fails the test, which else
 // skips.
-inline Result<std::unique_ptr<Device>> open(Mask mask) {
+inline Result<std::unique_ptr<Device>> open_with(Options options) {
   const char* const manifest = std::getenv("GPUIO_TEST_VULKAN_ICD");
   if (manifest == nullptr)
     return fail(Code::not_found,
                 "GPUIO_TEST_VULKAN_ICD is not set: run ./dev test, or name a driver's manifest");
   setenv("VK_DRIVER_FILES", manifest, 1);
   setenv("VK_ICD_FILENAMES", manifest, 1);  // the same to loaders before 1.3.207
-  Options options;
-  options.mask = mask;
   options.validation = [](std::string_view text) {
     Messages& m = Messages::all();
     std::scoped_lock hold(m.lock);
@@ -52,5 +50,6 @@ inline Result<std::unique_ptr<Device>> open(Mask mask) {
     ADD_FAILURE() << manifest << ": " << device.error().message();
   return device;
 }
+inline Result<std::unique_ptr<Device>> open(Mask mask) { return open_with({.mask = mask}); }
 
 }  // namespace gpuio::test_vulkan

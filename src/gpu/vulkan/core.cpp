@@ -140,8 +140,8 @@ Result<Adapter> examine(VkPhysicalDevice physical) {
 }
 
 Result<std::shared_ptr<Core>> Core::create(std::shared_ptr<Instance> instance, const Adapter& found,
-                                           std::uint64_t drain_timeout_ns) {
-  std::shared_ptr<Core> core(new Core(std::move(instance), found, drain_timeout_ns));
+                                           const Options& options) {
+  std::shared_ptr<Core> core(new Core(std::move(instance), found, options));
   const float priority = 1;
   VkDeviceQueueCreateInfo queue{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
   queue.queueFamilyIndex = found.queue_family;

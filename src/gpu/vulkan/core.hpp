@@ -53,7 +53,7 @@ Result<Adapter> examine(VkPhysicalDevice physical);  // UNSUPPORTED names what i
 class Core {
  public:
   static Result<std::shared_ptr<Core>> create(std::shared_ptr<Instance> instance, const Adapter& found,
-                                              std::uint64_t drain_timeout_ns);
+                                              const Options& options);
   ~Core();
 
   // Submits one command buffer (or none) that signals `point` of `timeline`.
@@ -66,14 +66,18 @@ class Core {
 
   const Adapter found;
   const std::uint64_t drain_timeout_ns;
+  const std::shared_ptr<DiskCache> kernels;  // may be null
   VkDevice device = VK_NULL_HANDLE;
   VolkDeviceTable vk{};
   std::mutex allocation_lock;  // one allocation at a time: each looks at what is left, then takes it
   std::atomic<std::uint64_t> allocated{0};
 
  private:
-  Core(std::shared_ptr<Instance> instance, const Adapter& f, std::uint64_t drain)
-      : found(f), drain_timeout_ns(drain), instance_(std::move(instance)) {}
+  Core(std::shared_ptr<Instance> instance, const Adapter& f, const Options& options)
+      : found(f),
+        drain_timeout_ns(options.drain_timeout_ns),
+        kernels(options.kernels),
+        instance_(std::move(instance)) {}
   std::shared_ptr<Instance> instance_;
   VkQueue queue_ = VK_NULL_HANDLE;
   std::mutex submit_lock_;

@@ -113,7 +113,7 @@ bool becomes(std::uint32_t& word, std::uint32_t wanted) {
 
 Result<std::unique_ptr<VulkanDevice>> open_adapter(const std::shared_ptr<Instance>& instance,
                                                    const Adapter& adapter, const Options& options) {
-  auto core = Core::create(instance, adapter, options.drain_timeout_ns);
+  auto core = Core::create(instance, adapter, options);
   if (!core) return fail(std::move(core.error()).wrap(adapter.properties.deviceName));
   auto device = std::make_unique<VulkanDevice>(describe(adapter, options.mask), std::move(*core));
   if (device->info().kernel_wait.available)

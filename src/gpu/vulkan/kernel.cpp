@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "gpu/vulkan/device.hpp"
+#include "gpu/vulkan/pipeline_cache.hpp"
 
 namespace gpuio::gpu::vulkan {
 namespace {
@@ -82,9 +83,11 @@ Status make_pipeline(Core& core, std::span<const std::uint32_t> words, VulkanKer
   info.stage.module = module;
   info.stage.pName = "main";
   info.layout = kernel.layout;
+  PipelineCache cache(core.vk, core.device, core.found, core.kernels.get(), words);
   s = core.check(
-      core.vk.vkCreateComputePipelines(core.device, VK_NULL_HANDLE, 1, &info, nullptr, &kernel.pipeline),
+      core.vk.vkCreateComputePipelines(core.device, cache.handle(), 1, &info, nullptr, &kernel.pipeline),
       "vkCreateComputePipelines");
+  if (s.ok()) cache.keep();
   core.vk.vkDestroyShaderModule(core.device, module, nullptr);
   return s;
 }

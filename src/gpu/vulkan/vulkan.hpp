@@ -21,6 +21,10 @@
 
 #include "gpu/device.hpp"
 
+namespace gpuio {
+class DiskCache;
+}
+
 namespace gpuio::gpu::vulkan {
 
 struct Options {
@@ -31,6 +35,8 @@ struct Options {
   // Given: validation layers are switched on and each of their warnings and errors is handed over, from any
   // thread. UNSUPPORTED where VK_LAYER_KHRONOS_validation is not installed.
   std::function<void(std::string_view)> validation{};
+  // Where compiled kernels are kept from one process to the next; none: nowhere.
+  std::shared_ptr<DiskCache> kernels{};
 };
 
 Probe probe();  // opens each device once, so that the self-test has run
