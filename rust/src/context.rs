@@ -197,6 +197,16 @@ impl Context {
         })
     }
 
+    /// The id of "cpu", "vulkan", "cuda" or "auto"; with a number after a colon the next ones of a kind ("vulkan:1").
+    /// Finds what a driver emulates too.
+    pub fn find_device(&self, name: &str) -> Result<i32> {
+        let name = c_string(name, "device")?;
+        let mut id = 0;
+        // SAFETY: a text and a plain output.
+        check(unsafe { gpuio_find_device(self.raw(), name.as_ptr(), &mut id) })?;
+        Ok(id)
+    }
+
     /// The device of what is made from now on, in any thread. At first 0, or the CPU where there is no GPU.
     pub fn set_device(&self, id: i32) -> Result<()> {
         // SAFETY: takes any number.

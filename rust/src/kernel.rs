@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use crate::array::Array;
 use crate::context::Context;
-use crate::error::{check, microseconds, text, Code, Result};
+use crate::error::{c_string, check, microseconds, text, Code, Result};
 use crate::memory::{Block, Element, Memory, Use};
 use crate::stream::Stream;
 use crate::sys::*;
 
-/// A serialized kernel, loaded. C++ writes them with gpuio/kernel.hpp; `gpuio kernel export` those that come with the
+/// A kernel, loaded. C++ writes serialized ones with gpuio/kernel.hpp, and `gpuio kernel export` those that come with the
 /// library. Clones name the same kernel.
 #[derive(Clone)]
 pub struct Kernel(Arc<Loaded>);
@@ -61,11 +61,129 @@ impl Kernel {
         Ok(Kernel(Arc::new(Loaded { context: context.clone(), raw, inputs: inputs_of(ir) })))
     }
 
+    /// The same, of any format. What gpuio has written, SPIR-V and PTX with the IR in them too, runs on every device;
+    /// SPIR-V of other makers on Vulkan, their PTX on CUDA. `Unsupported` says which device can.
+    ///
+    /// # Safety
+    /// As [`Kernel::load`]. Function bodies of other makers are not even looked at: a module that is no good may take
+    /// the process with it.
+    pub unsafe fn load_format(context: &Context, bytes: &[u8], source: &Source<'_>) -> Result<Kernel> {
+        let entry = source.entry.map(|e| c_string(e, "entry")).transpose()?;
+        let constants: Vec<gpuio_constant_t> =
+            source.constants.iter().map(|&(id, number)| number.constant(id)).collect();
+        let options = gpuio_kernel_options_t {
+            format: match source.format {
+                Format::Auto => GPUIO_FORMAT_AUTO,
+                Format::Ir => GPUIO_FORMAT_IR,
+                Format::SpirV => GPUIO_FORMAT_SPIRV,
+                Format::Ptx => GPUIO_FORMAT_PTX,
+                Format::Adead => GPUIO_FORMAT_ADEAD,
+            },
+            entry: entry.as_ref().map_or(ptr::null(), |e| e.as_ptr()),
+            constants: if constants.is_empty() { ptr::null() } else { constants.as_ptr() },
+            num_constants: constants.len() as c_int,
+            block: source.block,
+        };
+        let mut raw = ptr::null_mut();
+        let data = bytes.as_ptr() as *const c_void;
+        check(gpuio_kernel_load_format(context.raw(), data, bytes.len(), &options, &mut raw))?;
+        Ok(Kernel(Arc::new(Loaded { context: context.clone(), raw, inputs: inputs_of(bytes) })))
+    }
+
+    /// Its name, workgroup and parameters.
+    pub fn info(&self) -> Result<KernelInfo> {
+        let mut raw = MaybeUninit::<gpuio_kernel_info_t>::zeroed();
+        // SAFETY: zeros are a valid value, and the call fills it.
+        let raw = unsafe {
+            check(gpuio_kernel_get_info(self.0.context.raw(), self.0.raw, raw.as_mut_ptr()))?;
+            raw.assume_init()
+        };
+        Ok(KernelInfo {
+            name: text(&raw.name),
+            block: raw.block,
+            parameters: raw.num_parameters as u32,
+            portable: raw.portable,
+        })
+    }
+
     /// From another thread: the runs of it that are blocked end with `Canceled`.
     pub fn cancel(&self) -> Result<()> {
         // SAFETY: a number.
         check(unsafe { gpuio_kernel_cancel(self.0.context.raw(), self.0.raw) })
     }
+}
+
+/// How the bytes of a kernel are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Format {
+    /// Told apart by the first bytes; ADead-BIB's accumulator code has to be named.
+    Auto,
+    Ir,
+    SpirV,
+    Ptx,
+    Adead,
+}
+
+/// What [`Kernel::load_format`] cannot find in the bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Of the bytes.
+    pub format: Format,
+    /// Of SPIR-V and PTX; `None`: the only one.
+    pub entry: Option<&'a str>,
+    /// Specialization constants of SPIR-V, by SpecId.
+    pub constants: &'a [(u32, Number)],
+    /// Lanes of a workgroup, of PTX that does not say and of ADead-BIB code; zeros: it does.
+    pub block: [u32; 3],
+}
+
+impl Default for Source<'_> {
+    fn default() -> Self {
+        Source { format: Format::Auto, entry: None, constants: &[], block: [0; 3] }
+    }
+}
+
+/// A number for a scalar of any type, which it is converted to; `InvalidArgument` where that would change it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Number {
+    Integer(i64),
+    Real(f64),
+}
+
+impl Number {
+    fn parts(self) -> (gpuio_argument_kind_t, u64) {
+        match self {
+            Number::Integer(n) => (GPUIO_ARG_INTEGER, n as u64),
+            Number::Real(x) => (GPUIO_ARG_REAL, x.to_bits()),
+        }
+    }
+    fn constant(self, id: u32) -> gpuio_constant_t {
+        let (kind, bits) = self.parts();
+        gpuio_constant_t { id, kind, bits }
+    }
+}
+
+impl From<Number> for Arg<'_> {
+    fn from(number: Number) -> Self {
+        let (kind, bits) = number.parts();
+        Arg { raw: gpuio_argument_t { kind, bits, ..NO_ARGUMENT }, block: None, _array: PhantomData }
+    }
+}
+
+/// What a kernel says of itself.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct KernelInfo {
+    /// Of the kernel, or of the entry.
+    pub name: String,
+    /// Lanes of a workgroup.
+    pub block: [u32; 3],
+    /// How many it has.
+    pub parameters: u32,
+    /// Whether it runs on every device.
+    pub portable: bool,
 }
 
 /// One argument of a kernel: a [`Memory`], an [`Array`], or a number.

@@ -32,7 +32,8 @@
 //! **Errors** are an [`Error`]: a [`Code`], and a message that names the thing, the value and the remedy. Values that
 //! end never panic; what the library does not give back is leaked.
 //!
-//! **Unsafe** is one function: [`Kernel::load`]. A device does not check where a kernel writes.
+//! **Unsafe** is loading a kernel: [`Kernel::load`] and [`Kernel::load_format`]. A device does not check where a kernel
+//! writes.
 //!
 //! Not here, because the C interface answers UNSUPPORTED for it: batches, atomics, scatter and gather, gpuio_ai.h. Not
 //! here either: native code of kernels, completion callbacks, mapped arrays.
@@ -52,7 +53,7 @@ pub use array::{Array, ArrayStats};
 pub use context::{set_log_level, version, Config, Context, DeviceInfo, LogLevel, Stats, Vendor};
 pub use error::{Code, Error, Result};
 pub use handle::{Access, Handle, HandleInfo, Open, Region};
-pub use kernel::{Arg, Kernel, Miss, Options, Report};
+pub use kernel::{Arg, Format, Kernel, KernelInfo, Miss, Number, Options, Report, Source};
 pub use memory::{Element, Memory, Place, Reading, Writing};
 pub use request::{Canceller, Progress, Request, RequestBuilder, Status};
 pub use stream::{Event, Stream};

@@ -93,6 +93,15 @@ pub type gpuio_argument_kind_t = c_int;
 pub const GPUIO_ARG_MEMORY: gpuio_argument_kind_t = 0;
 pub const GPUIO_ARG_SCALAR: gpuio_argument_kind_t = 1;
 pub const GPUIO_ARG_PROXY: gpuio_argument_kind_t = 2;
+pub const GPUIO_ARG_INTEGER: gpuio_argument_kind_t = 3;
+pub const GPUIO_ARG_REAL: gpuio_argument_kind_t = 4;
+
+pub type gpuio_kernel_format_t = c_int;
+pub const GPUIO_FORMAT_AUTO: gpuio_kernel_format_t = 0;
+pub const GPUIO_FORMAT_IR: gpuio_kernel_format_t = 1;
+pub const GPUIO_FORMAT_SPIRV: gpuio_kernel_format_t = 2;
+pub const GPUIO_FORMAT_PTX: gpuio_kernel_format_t = 3;
+pub const GPUIO_FORMAT_ADEAD: gpuio_kernel_format_t = 4;
 
 pub type gpuio_miss_t = c_int;
 pub const GPUIO_MISS_AUTO: gpuio_miss_t = 0;
@@ -267,6 +276,34 @@ pub struct gpuio_launch_report_t {
     pub reason: [c_char; 256],
 }
 
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gpuio_constant_t {
+    pub id: u32,
+    pub kind: gpuio_argument_kind_t,
+    pub bits: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gpuio_kernel_options_t {
+    pub format: gpuio_kernel_format_t,
+    pub entry: *const c_char,
+    pub constants: *const gpuio_constant_t,
+    pub num_constants: c_int,
+    pub block: [u32; 3],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gpuio_kernel_info_t {
+    pub name: [c_char; 128],
+    pub format: gpuio_kernel_format_t,
+    pub block: [u32; 3],
+    pub num_parameters: c_int,
+    pub portable: bool,
+}
+
 #[rustfmt::skip]
 extern "C" {
     pub fn gpuio_get_version_string() -> *const c_char;
@@ -279,6 +316,7 @@ extern "C" {
     pub fn gpuio_finalize(ctx: gpuio_context_t) -> gpuio_error_t;
     pub fn gpuio_get_device_count(ctx: gpuio_context_t, count: *mut c_int) -> gpuio_error_t;
     pub fn gpuio_get_device_info(ctx: gpuio_context_t, device_id: c_int, info: *mut gpuio_device_info_t) -> gpuio_error_t;
+    pub fn gpuio_find_device(ctx: gpuio_context_t, name: *const c_char, device_id: *mut c_int) -> gpuio_error_t;
     pub fn gpuio_set_device(ctx: gpuio_context_t, device_id: c_int) -> gpuio_error_t;
     pub fn gpuio_get_stats(ctx: gpuio_context_t, stats: *mut gpuio_stats_t) -> gpuio_error_t;
 
@@ -324,6 +362,8 @@ extern "C" {
     pub fn gpuio_proxy_get_stats(ctx: gpuio_context_t, proxy: gpuio_proxy_t, stats: *mut gpuio_proxy_stats_t) -> gpuio_error_t;
 
     pub fn gpuio_kernel_load(ctx: gpuio_context_t, ir: *const c_void, size: usize, kernel: *mut gpuio_kernel_t) -> gpuio_error_t;
+    pub fn gpuio_kernel_load_format(ctx: gpuio_context_t, bytes: *const c_void, size: usize, options: *const gpuio_kernel_options_t, kernel: *mut gpuio_kernel_t) -> gpuio_error_t;
+    pub fn gpuio_kernel_get_info(ctx: gpuio_context_t, kernel: gpuio_kernel_t, info: *mut gpuio_kernel_info_t) -> gpuio_error_t;
     pub fn gpuio_kernel_destroy(ctx: gpuio_context_t, kernel: gpuio_kernel_t) -> gpuio_error_t;
     pub fn gpuio_kernel_launch(ctx: gpuio_context_t, kernel: gpuio_kernel_t, groups: *const u32, arguments: *const gpuio_argument_t, num_arguments: c_int, stream: gpuio_stream_t) -> gpuio_error_t;
     pub fn gpuio_kernel_run(ctx: gpuio_context_t, kernel: gpuio_kernel_t, groups: *const u32, arguments: *const gpuio_argument_t, num_arguments: c_int, stream: gpuio_stream_t, options: *const gpuio_launch_options_t, report: *mut gpuio_launch_report_t) -> gpuio_error_t;

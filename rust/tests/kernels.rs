@@ -4,7 +4,7 @@ mod common;
 use std::time::Duration;
 
 use common::{cpu, kernel, pattern, TempFile};
-use gpuio::{Arg, Array, Code, Context, Event, Kernel, Memory, Miss, Options, Place, Stream};
+use gpuio::{Arg, Array, Code, Context, Event, Format, Kernel, Memory, Miss, Number, Options, Place, Source, Stream};
 
 fn vecadd_inputs(context: &Context, n: usize) -> [Memory<f32>; 3] {
     let make = || Memory::<f32>::new(context, n, Place::Pinned).unwrap();
@@ -83,6 +83,39 @@ fn arguments_are_held_to_the_parameters() {
         assert_eq!(error.code(), Code::InvalidArgument);
         assert!(error.message().contains("44 are needed"), "{error}");
     }
+}
+
+#[test]
+fn kernels_come_in_other_formats() {
+    let context = cpu();
+    assert_eq!(context.find_device("cpu").unwrap(), Context::CPU);
+    assert_eq!(context.find_device("toaster").unwrap_err().code(), Code::InvalidArgument);
+    let stream = Stream::new(&context).unwrap();
+    let folder = std::path::PathBuf::from(std::env::var("GPUIO_TEST_KERNELS").unwrap());
+    let file = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let adead = Source { format: Format::Adead, block: [64, 1, 1], ..Source::default() };
+    let other = |bytes: Vec<u8>, source| {
+        // SAFETY: what gpuio has written, and four bytes of accumulator code, stay within their arguments.
+        unsafe { Kernel::load_format(&context, &bytes, &source) }
+    };
+    for (bytes, source, lanes) in [
+        (file("vecadd.spv"), Source::default(), 256),
+        (file("vecadd.ptx"), Source { format: Format::Ptx, ..Source::default() }, 256),
+        (vec![0x10, 0x41, 0x22, 0x00], adead, 64),
+    ] {
+        let add = other(bytes, source).unwrap();
+        let info = add.info().unwrap();
+        assert_eq!((info.block, info.parameters, info.portable), ([lanes, 1, 1], 3, true), "{info:?}");
+        let [a, b, c] = vecadd_inputs(&context, 1000);
+        stream.run(&add, [1000 / lanes + 1, 1, 1], &[(&a).into(), (&b).into(), (&c).into()]).unwrap();
+        assert!(c.read().unwrap().iter().enumerate().all(|(i, &x)| x == i as f32 + 0.5));
+    }
+    // A number is converted, or refused where that would change it.
+    let fill = kernel(&context, "scan");
+    let wrong = stream.run(&fill, [1, 1, 1], &[Number::Real(0.5).into(), Number::Integer(3).into()]).unwrap_err();
+    assert_eq!(wrong.code(), Code::InvalidArgument);
+    let ptx = Source { format: Format::Ptx, ..Source::default() };
+    assert_eq!(other(b"no text of PTX".to_vec(), ptx).err().unwrap().code(), Code::InvalidArgument);
 }
 
 fn scan_arguments<'a>(words: &'a Array<u64>, memory: &'a (Memory<u64>, Memory<u64>, Memory<u32>)) -> [Arg<'a>; 8] {

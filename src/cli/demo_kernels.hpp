@@ -27,7 +27,7 @@ inline constexpr auto gather = kernel<"gather", 64>(
 
 // sums[b] = the sum of the words of block b, each of `words_a_block`; through shared memory. One group a
 // block at a time.
-inline constexpr auto reduce = kernel<"reduce", 128>(
+inline constexpr auto reduce = kernel<"block_sums", 128>(
     [](Ctx k, OnDemand<u64> words, Out<u64> sums, InOut<u32, 1> failed, Val<u64> words_a_block) {
       auto t = k.tid();
       auto tile = k.shared<u64, 128>();

@@ -64,7 +64,7 @@ void kernel_commands(CLI::App& app, gpuio::cli::KernelOptions& o, int& status) {
          "KERNEL", [&](const std::string& name) { o.kernels = {name}; },
          "a name that `list` shows, or a file")
       ->required();
-  out->add_option("FILE", o.file, "what to write")->required();
+  out->add_option("FILE", o.file, "what to write: .spv and .ptx hold the IR too")->required();
   CLI::App* dump = add("dump", "the IR of a kernel, or what a device gets", kernel_dump, true);
   forms(dump, "PTX for this compute capability, as 90");
   dump->add_flag("--spirv", o.spirv, "SPIR-V, as text where spirv-dis is in PATH")->excludes("--sm");

@@ -10,12 +10,14 @@
 #include "cli/kernel/forms.hpp"
 #include "cli/kernel/shipped.hpp"
 #include "cli/kernel/text.hpp"
+#include "launch/embedded.hpp"
 
 namespace gpuio::cli {
 namespace {
 
 using json = nlohmann::ordered_json;
 constexpr std::uint32_t kStandardSm = 90;
+constexpr std::uint32_t kPortableSm = 75;  // of a file: the driver compiles it for its GPU
 
 int failed(const KernelOptions& options, const Status& status) {
   if (options.json) fmt::print("{}\n", json{{"error", status.message()}}.dump());
@@ -89,6 +91,27 @@ Result<Numbers> numbers_of(const Form& form, std::uint32_t sm) {
   return n;
 }
 
+// What export writes: by the name of the file SPIR-V or PTX, with the IR embedded, else the IR.
+Result<std::vector<kernel::u8>> file_of(const Source& source, const std::string& file) {
+  const bool spirv = file.ends_with(".spv"), ptx = file.ends_with(".ptx");
+  if (!spirv && !ptx) return source.bytes;
+  const kernel::View k = source.program.view();
+  if (on_demand(k))
+    return fail(
+        Code::unsupported,
+        "{}: kernel {} has on-demand arrays, which the library lowers for the cache at hand: write its "
+        "IR, to a file with another ending",
+        file, k.name);
+  const auto bytes_of = [](const auto& text) {
+    const auto* data = reinterpret_cast<const kernel::u8*>(text.data());
+    return std::vector<kernel::u8>(data, data + text.size() * sizeof text[0]);
+  };
+  if (spirv) return bytes_of(launch::embed(kernel::emit_spirv(k), source.bytes));
+  auto text = ptx_of(k, kPortableSm);
+  if (!text) return fail(std::move(text).error());
+  return bytes_of(launch::embed(*text, source.bytes));
+}
+
 struct Finding {
   std::string what;  // "verifier", "yield: ptxas sm_90"
   Status status;
@@ -140,13 +163,15 @@ int kernel_list(const KernelOptions& options) {
 int kernel_export(const KernelOptions& options) {
   auto source = open_kernel(options.kernels.at(0));
   if (!source) return failed(options, source.error());
+  auto bytes = file_of(*source, options.file);
+  if (!bytes) return failed(options, bytes.error());
   auto file = File::open(options.file, OpenFlags::write | OpenFlags::create | OpenFlags::truncate);
   if (!file) return failed(options, file.error());
-  Status s = file->write_at(std::as_bytes(std::span(source->bytes)), 0);
+  Status s = file->write_at(std::as_bytes(std::span(*bytes)), 0);
   if (s) s = file->close();
   if (!s) return failed(options, s);
-  if (options.json) fmt::print("{}\n", json{{"file", options.file}, {"bytes", source->bytes.size()}}.dump(2));
-  else fmt::print("{}: {} bytes\n", options.file, source->bytes.size());
+  if (options.json) fmt::print("{}\n", json{{"file", options.file}, {"bytes", bytes->size()}}.dump(2));
+  else fmt::print("{}: {} bytes\n", options.file, bytes->size());
   return 0;
 }
 

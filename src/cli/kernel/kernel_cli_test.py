@@ -21,7 +21,10 @@ BARE = dict(os.environ, PATH="/nowhere")
 HASHES = {
     "scan": "686c94b914d14b5b",
     "gather": "c620b30ecb3856df",
-    "reduce": "111712e526d8fa98",
+    "block_sums": "458083fe7d32c38c",
+    "vecadd": "0204bb8c980acb39",
+    "reduce": "b3938817fc21381a",
+    "matmul": "95b6376639c0fb07",
     "adead_vecadd": "8e7361eb4362727b",
     "adead_matmul": "3a022f53a284e24c",
     "adead_copy": "8a22d2bbdbd3407c",
@@ -124,6 +127,14 @@ class Kernel(unittest.TestCase):
         self.assertIn("ptxas is not in PATH", checks["checks"][1]["message"])
         self.assertIsNone(answer("stats", "adead_copy", env=BARE)["forms"]["plain"]["registers"])
 
+    def test_one_file_holds_what_every_device_runs(self):
+        for ending in ("spv", "ptx"):
+            path = os.path.join(self.folder.name, "matmul." + ending)
+            self.assertEqual(run("export", "matmul", path).returncode, 0)
+            self.assertEqual(answer("stats", path), answer("stats", "matmul"))
+        with open(path) as file:
+            self.assertIn(".visible .entry matmul", file.read())
+
     def test_trouble_is_named(self):
         with open(self.file, "rb") as file:
             good = file.read()
@@ -136,6 +147,7 @@ class Kernel(unittest.TestCase):
             (("dump", "scan", "--miss", "wait"), ["--sm or --spirv"]),
             (("dump", "adead_copy", "--miss", "wait", "--sm", "80"), ["adead_copy", "no on-demand array"]),
             (("check", "scan", "--miss", "hope"), ["hope"]),
+            (("export", "scan", self.file + ".spv"), ["scan", "on-demand arrays", "another ending"]),
             (("export", "scan", "/nowhere/at/all"), ["/nowhere/at/all", "No such file"]),
         ]:
             with self.subTest(arguments=arguments):

@@ -4,11 +4,14 @@
 #include <gpuio/kernel/serialize.hpp>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/platform/file.hpp"
 #include "base/text.hpp"
 #include "cli/demo_kernels.hpp"
 #include "launch/adead/kernels.hpp"
+#include "launch/embedded.hpp"
+#include "launch/shipped.hpp"
 
 namespace gpuio::cli {
 namespace {
@@ -32,6 +35,17 @@ kernel::Program vecadd() {
   return p;
 }
 
+// The IR within a .spv or .ptx file of ours; other bytes as they are.
+std::vector<kernel::u8> taken_out(std::vector<kernel::u8> bytes) {
+  constexpr std::uint32_t kSpirv = 0x07230203;
+  std::vector<std::uint32_t> words(bytes.size() / 4);
+  if (!words.empty()) std::memcpy(words.data(), bytes.data(), words.size() * 4);
+  const bool spirv = !words.empty() && words[0] == kSpirv;
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  std::vector<kernel::u8> found = spirv ? launch::find_embedded(words) : launch::find_embedded(text);
+  return found.empty() ? std::move(bytes) : std::move(found);
+}
+
 }  // namespace
 
 std::vector<Shipped> shipped_kernels() {
@@ -44,6 +58,10 @@ std::vector<Shipped> shipped_kernels() {
       {"a sum for each row of 33 words: table, rows, sums, failed, n", kernel::copy_of(demo::gather.view())});
   all.push_back({"a sum for each block of words: words, sums, failed, words_a_block",
                  kernel::copy_of(demo::reduce.view())});
+  const char* const texts[] = {"c = a + b", "out[group] = the sum of the group's share of x",
+                               "c = a * b, matrices whose sizes follow from the lengths"};
+  for (std::size_t n = 0; const launch::ShippedKernel& k : launch::shipped_kernels())
+    all.push_back({texts[n++], kernel::copy_of(k.view)});
   all.push_back({"c = a + b", vecadd()});
   all.push_back({"c = a * b, 64 x 64 matrices", matmul(64)});
   all.push_back({"copies 1024 words", copy(1024)});
@@ -78,6 +96,7 @@ Result<Source> open_kernel(const std::string& name) {
   auto got = file->read_at(std::as_writable_bytes(std::span(source.bytes)), 0);
   if (!got) return fail(std::move(got).error());
   source.bytes.resize(*got);
+  source.bytes = taken_out(std::move(source.bytes));
   kernel::Deserialized read = kernel::deserialize(source.bytes);
   if (!read.ok()) return fail(Code::invalid_arg, "{}: {}", name, kernel::message(read));
   source.program = std::move(read.program);

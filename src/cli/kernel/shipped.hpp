@@ -17,8 +17,8 @@ struct Shipped {
   std::string text;  // what it does, and its arguments in order
   kernel::Program program;
 };
-// The demos' kernels, and those of ADead-BIB's operations, whose sizes are written into them: here small
-// ones.
+// The demos' kernels, those of launch/shipped.hpp, and those of ADead-BIB's operations, whose sizes are
+// written into them: here small ones.
 std::vector<Shipped> shipped_kernels();
 
 // A kernel and the bytes that it was read from, which hold its name.
@@ -26,7 +26,7 @@ struct Source {
   std::vector<kernel::u8> bytes;
   kernel::Program program;
 };
-// `name`: of a shipped kernel, or a file that holds a serialized one.
+// `name`: of a shipped kernel, or a file that holds a serialized one, also within SPIR-V or PTX of ours.
 Result<Source> open_kernel(const std::string& name);
 
 }  // namespace gpuio::cli

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gpu/vulkan/device.hpp"
+#include "gpu/vulkan/pipeline_cache.hpp"
 
 namespace gpuio::gpu::vulkan {
 namespace {
@@ -154,9 +155,12 @@ Status make_pipeline(Core& core, const ShaderCode& code, VulkanShader& shader) {
   info.stage.pName = entry.c_str();
   info.stage.pSpecializationInfo = entries.empty() ? nullptr : &constants;
   info.layout = shader.layout;
+  // Other constants make it grow.
+  PipelineCache cache(core.vk, core.device, core.found, core.kernels.get(), code.spirv);
   s = core.check(
-      core.vk.vkCreateComputePipelines(core.device, VK_NULL_HANDLE, 1, &info, nullptr, &shader.pipeline),
+      core.vk.vkCreateComputePipelines(core.device, cache.handle(), 1, &info, nullptr, &shader.pipeline),
       "vkCreateComputePipelines");
+  if (s.ok()) cache.keep();
   core.vk.vkDestroyShaderModule(core.device, module, nullptr);
   return s;
 }
