@@ -19,7 +19,7 @@ BARE = dict(os.environ, PATH="/nowhere")
 
 # Of the shipped kernels, the same from every compiler that builds this. Another kernel has another: write it here.
 HASHES = {
-    "scan": "686c94b914d14b5b",
+    "scan": "0635bb09f1db4a90",
     "gather": "c620b30ecb3856df",
     "block_sums": "458083fe7d32c38c",
     "vecadd": "0204bb8c980acb39",
