@@ -27,8 +27,8 @@ constexpr std::uint64_t kPinMax = 1ull << 30;  // the kernel registers no larger
 constexpr std::uint32_t kColdStreak = 8,
                         kColdProbe = 16;  // after 8 misses in a row, look into the cache every 16th time
 
-// So many operations at once go to the ring, which copies what is resident too: one system call for all of them
-// costs less than one for each.
+// So many operations at once go to the ring, which copies what is resident too: one system call for all of
+// them costs less than one for each.
 constexpr std::size_t kBatch = 8;
 
 // Writes of whole pages into the page cache are copies too, as long as the system does not hold writers back.
