@@ -50,7 +50,7 @@ class Devices {
 
   const Config& config_;
   const std::shared_ptr<DiskCache> kernels_;  // of all devices
-  std::mutex mutex_;  // over all that follows
+  std::mutex mutex_;                          // over all that follows
   bool found_ = false;
   std::vector<Entry> gpus_;
   std::vector<Entry> others_;  // not counted: -2, -3 … A driver's second view of a GPU, emulated ones
