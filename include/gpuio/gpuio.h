@@ -192,11 +192,6 @@ GPUIO_API gpuio_error_t gpuio_get_device_info(gpuio_context_t ctx, int device_id
 // The device of what this context makes from now on, in any thread. At first it is 0, or -1 where there is no
 // GPU.
 GPUIO_API gpuio_error_t gpuio_set_device(gpuio_context_t ctx, int device_id);
-// By how it is driven: "cpu", "vulkan", "cuda", or "auto", the device that is used when nobody says; with a
-// number after a colon the next ones of a kind ("vulkan:1"). Finds emulated GPUs without a flag, and those
-// that another driver offers too: these are not counted and have ids below -1, for any call that takes one.
-// NOT_FOUND says why there is none, INVALID_ARG which names there are.
-GPUIO_API gpuio_error_t gpuio_find_device(gpuio_context_t ctx, const char* name, int* device_id);
 
 // ---- Streams: work on one device in the order in which it was given
 
@@ -289,11 +284,6 @@ GPUIO_API gpuio_error_t gpuio_memcpy(gpuio_context_t ctx, void* dst, const void*
 // except on a stream of a GPU with memory that the library does not know, which then waits for the work
 // before it.
 GPUIO_API gpuio_error_t gpuio_memcpy_async(gpuio_context_t ctx, void* dst, const void* src, size_t size,
-                                           gpuio_stream_t stream);
-
-// Sets every byte, in the order of the stream, as gpuio_memcpy_async copies. The stream and the memory are of
-// one device, or the memory is of the host.
-GPUIO_API gpuio_error_t gpuio_memset_async(gpuio_context_t ctx, void* memory, uint8_t value, size_t size,
                                            gpuio_stream_t stream);
 
 // ---- Opening what a URI names

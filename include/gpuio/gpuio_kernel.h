@@ -167,6 +167,22 @@ GPUIO_API gpuio_error_t gpuio_kernel_get_info(gpuio_context_t ctx, gpuio_kernel_
 GPUIO_API gpuio_error_t gpuio_kernel_get_parameter(gpuio_context_t ctx, gpuio_kernel_t kernel, int index,
                                                    gpuio_kernel_parameter_t* parameter);
 
+// ---- Devices and memory, as whoever launches kernel files needs them
+//
+// By how it is driven: "cpu", "vulkan", "cuda", or "auto", the device that is used when nobody says; with a
+// number after a colon the next ones of a kind ("vulkan:1"). Finds emulated GPUs without a flag, and those
+// that another driver offers too: these are not counted and have ids below -1, for any call that takes one.
+// NOT_FOUND says why there is none, INVALID_ARG which names there are.
+GPUIO_API gpuio_error_t gpuio_find_device(gpuio_context_t ctx, const char* name, int* device_id);
+// Sets every byte, in the order of the stream, as gpuio_memcpy_async copies. The stream and the memory are of
+// one device, or the memory is of the host.
+GPUIO_API gpuio_error_t gpuio_memset_async(gpuio_context_t ctx, void* memory, uint8_t value, size_t size,
+                                           gpuio_stream_t stream);
+// Memory that another library allocated on the current device, from where kernels find it: from now on it can
+// be copied, filled and given to kernels here. It stays its owner's, who keeps it until it is given to
+// gpuio_free, which forgets it. UNSUPPORTED on devices other than CUDA.
+GPUIO_API gpuio_error_t gpuio_adopt_device_memory(gpuio_context_t ctx, void* gpu_addr, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

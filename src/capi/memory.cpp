@@ -37,6 +37,40 @@ Result<std::byte*> Memory::allocate(gpu::Device& device, int device_id, gpuio_me
   return pointer;
 }
 
+namespace {
+
+class Adopted final : public gpu::Buffer {
+ public:
+  Adopted(std::uintptr_t address, std::size_t size)
+      : Buffer(address, nullptr, size, gpu::MemoryKind::device) {}
+};
+
+}  // namespace
+
+Status Memory::adopt(gpu::Device& device, int device_id, void* address, std::size_t size) {
+  // Vulkan copies between objects of its own, and on the CPU any memory is within reach as it is.
+  if (device.info().backend != gpu::Backend::cuda)
+    return error(Code::unsupported, "{} takes no memory of other libraries by its address: CUDA does",
+                 device.info().name);
+  if (size == 0) return error(Code::invalid_arg, "0 bytes at {}; give at least one", address);
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  auto block = std::make_shared<Allocation>();
+  block->buffer = std::make_unique<Adopted>(at, size);
+  block->device = &device;
+  block->device_id = device_id;
+  block->type = GPUIO_MEM_DEVICE;
+  block->pointer = static_cast<std::byte*>(address);
+  const std::scoped_lock hold(mutex_);
+  const auto after = blocks_.lower_bound(at);
+  const bool before_overlaps =
+      after != blocks_.begin() && std::prev(after)->first + std::prev(after)->second->buffer->size() > at;
+  if (before_overlaps || (after != blocks_.end() && after->first - at < size))
+    return error(Code::invalid_arg, "the {} bytes at {} are known already, or part of what is", size,
+                 address);
+  blocks_[at] = std::move(block);
+  return {};
+}
+
 Status Memory::free(void* pointer) {
   std::shared_ptr<Allocation> ended;  // given back after the lock
   std::scoped_lock hold(mutex_);
@@ -227,6 +261,15 @@ gpuio_error_t gpuio_malloc_device(gpuio_context_t ctx, size_t size, void** memor
 gpuio_error_t gpuio_malloc_unified(gpuio_context_t ctx, size_t size, void** memory) {
   return call("gpuio_malloc_unified", ctx, Outputs(memory),
               [&](Context& c) { return allocate(c, c.devices.current(), GPUIO_MEM_UNIFIED, size, memory); });
+}
+
+gpuio_error_t gpuio_adopt_device_memory(gpuio_context_t ctx, void* gpu_addr, size_t size) {
+  return call("gpuio_adopt_device_memory", ctx, [&](Context& c) {
+    if (!gpu_addr) return null_argument("the address");
+    const int id = c.devices.current();
+    auto device = c.devices.open(id);
+    return device ? c.memory.adopt(**device, id, gpu_addr, size) : std::move(device).error();
+  });
 }
 
 gpuio_error_t gpuio_free(gpuio_context_t ctx, void* memory) {

@@ -33,6 +33,8 @@ struct Allocation {
 class Memory {
  public:
   Result<std::byte*> allocate(gpu::Device& device, int device_id, gpuio_mem_type_t type, std::size_t size);
+  // Somebody else's memory on the device, until it is freed here.
+  Status adopt(gpu::Device& device, int device_id, void* address, std::size_t size);
   Status free(void* pointer);
 
   struct Found {

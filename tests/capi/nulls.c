@@ -114,6 +114,8 @@ static void memory(void) {
   BAD(gpuio_memcpy_async(NULL, junk, junk + 1, 1, NULL));
   BAD(gpuio_memcpy_async(ctx, NULL, junk, 1, NULL));
   BAD(gpuio_memcpy_async(ctx, junk, NULL, 1, NULL));
+  BAD(gpuio_adopt_device_memory(NULL, junk, 1));
+  BAD(gpuio_adopt_device_memory(ctx, NULL, 1));
   BAD(gpuio_memset_async(NULL, junk, 0, 1, NULL));
   BAD(gpuio_memset_async(ctx, NULL, 0, 1, NULL));
 }

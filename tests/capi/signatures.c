@@ -78,6 +78,7 @@ CALL(kernel_cancel, ctx, gpuio_kernel_t);
 CALL(kernel_load_format, ctx, const void*, size_t, const gpuio_kernel_options_t*, gpuio_kernel_t*);
 CALL(kernel_get_info, ctx, gpuio_kernel_t, gpuio_kernel_info_t*);
 CALL(kernel_get_parameter, ctx, gpuio_kernel_t, int, gpuio_kernel_parameter_t*);
+CALL(adopt_device_memory, ctx, void*, size_t);
 CALL(memset_async, ctx, void*, uint8_t, size_t, stream);
 CALL(get_stats, ctx, gpuio_stats_t*);
 CALL(reset_stats, ctx);
