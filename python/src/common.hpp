@@ -5,6 +5,7 @@
 #pragma once
 
 #include <gpuio/gpuio.h>
+#include <gpuio/gpuio_kernel.h>
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -54,5 +55,6 @@ struct Context {
 void bind_context(nb::module_& m);
 void bind_file(nb::module_& m);
 void bind_array(nb::module_& m);
+void bind_runtime(nb::module_& m);
 
 }  // namespace gpuio::python

@@ -27,4 +27,5 @@ NB_MODULE(_core, m) {
   bind_context(m);
   bind_file(m);
   bind_array(m);
+  bind_runtime(m);
 }
