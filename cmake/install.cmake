@@ -11,6 +11,8 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/gpuio DESTINATION ${CMAKE_INSTAL
   FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp"
   PATTERN check EXCLUDE PATTERN "random*" EXCLUDE PATTERN "suspend_*" EXCLUDE)
 
+install(DIRECTORY ${PROJECT_BINARY_DIR}/kernels DESTINATION ${CMAKE_INSTALL_DATADIR}/gpuio)  # matmul.spv and so on
+
 install(EXPORT gpuioTargets NAMESPACE gpuio:: DESTINATION ${cmake_dir} FILE gpuioConfig.cmake)
 write_basic_package_version_file(gpuioConfigVersion.cmake COMPATIBILITY SameMajorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/gpuioConfigVersion.cmake DESTINATION ${cmake_dir})

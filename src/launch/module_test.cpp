@@ -13,6 +13,7 @@
 #include <numeric>
 
 #include "gpu/cpu/cpu.hpp"
+#include "gpu/cuda/cuda.hpp"
 #include "launch/embedded.hpp"
 #include "launch/shipped.hpp"
 #include "support/adead.hpp"
@@ -57,7 +58,9 @@ class OnDevice : public ::testing::TestWithParam<const char*> {
 #ifdef __SANITIZE_THREAD__
     if (vulkan) GTEST_SKIP() << "ThreadSanitizer does not see what an uninstrumented driver synchronises";
 #endif
-    auto opened = vulkan ? test_vulkan::open({}) : gpu::cpu::open({.threads = 2});
+    auto opened = vulkan                                   ? test_vulkan::open({})
+                  : std::string_view(GetParam()) == "cuda" ? gpu::cuda::open({})
+                                                           : gpu::cpu::open({.threads = 2});
     if (!opened) GTEST_SKIP() << opened.error().message();
     device_ = std::move(*opened);
     stream_ = must(device_->stream());
@@ -183,9 +186,40 @@ TEST_P(OnDevice, WhatOthersMadeRunsOrSaysWhere) {
   EXPECT_EQ(got[999], 0.0f);
 }
 
-TEST_P(OnDevice, PtxOfOthersSaysThatItNeedsCuda) {
-  const std::string_view text = ".entry k(.param .u64 x) .reqntid 32 { ret; }";
-  const Status s = run(std::as_bytes(std::span(text)), {}, {Value::scalar(0)});
+// y[i] = x[i] + amount, i the lane.
+constexpr std::string_view kAddPtx = R"(.version 6.4
+.target sm_70
+.address_size 64
+.visible .entry k(.param .u64 x, .param .u64 y, .param .f32 amount)
+.reqntid 32, 1, 1
+{
+  .reg .b64 %a, %b, %i;
+  .reg .b32 %t;
+  .reg .f32 %v, %w;
+  mov.u32 %t, %tid.x;
+  mul.wide.u32 %i, %t, 4;
+  ld.param.u64 %a, [x];
+  ld.param.u64 %b, [y];
+  ld.param.f32 %w, [amount];
+  add.u64 %a, %a, %i;
+  add.u64 %b, %b, %i;
+  ld.global.f32 %v, [%a];
+  add.f32 %v, %v, %w;
+  st.global.f32 [%b], %v;
+  ret;
+}
+)";
+
+TEST_P(OnDevice, PtxOfOthersRunsOrSaysThatItNeedsCuda) {
+  const auto x = numbers(32, 8);
+  const Value y = buffer(std::vector<float>(32));
+  const Status s = run(std::as_bytes(std::span(kAddPtx)), {},
+                       {buffer(x), y, Value::scalar(std::bit_cast<std::uint32_t>(2.0f))});
+  if (std::string_view(GetParam()) == "cuda") {
+    ASSERT_TRUE(s.ok()) << s.message();
+    EXPECT_EQ(read<float>(y)[31], x[31] + 2.0f);
+    return;
+  }
   EXPECT_EQ(s.code(), Code::unsupported);
   EXPECT_THAT(s.message(), HasSubstr("PTX entry 'k' was not made by gpuio: a CUDA device can run it"));
 }
@@ -196,7 +230,7 @@ TEST_P(OnDevice, BytesThatAreNoKernelAreRefused) {
   EXPECT_THAT(s.message(), HasSubstr("4 bytes are no kernel by their beginning"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, OnDevice, ::testing::Values("cpu", "vulkan"),
+INSTANTIATE_TEST_SUITE_P(Devices, OnDevice, ::testing::Values("cpu", "vulkan", "cuda"),
                          [](const auto& p) { return std::string(p.param); });
 
 class OnVulkan : public OnDevice {
