@@ -177,7 +177,8 @@ Status Module::read_spirv(std::span<const std::byte> bytes, const ModuleOptions&
   block_ = shader_.block;
   if (std::vector<std::uint8_t> ir = find_embedded(words_); !ir.empty()) {
     if (Status s = take_ir(std::move(ir)); !s) return std::move(s).wrap("the IR embedded in a SPIR-V module");
-    if (program_->block != shader_.block)
+    // What gpuio writes takes the address of the argument block and binds nothing.
+    if (program_->block != shader_.block || !shader_.bindings.empty() || shader_.push_bytes != 8)
       return error(Code::invalid_arg, "the IR embedded in SPIR-V module '{}' is of another kernel", name_);
     return {};
   }

@@ -224,6 +224,15 @@ TEST_P(OnDevice, PtxOfOthersRunsOrSaysThatItNeedsCuda) {
   EXPECT_THAT(s.message(), HasSubstr("PTX entry 'k' was not made by gpuio: a CUDA device can run it"));
 }
 
+TEST_P(OnDevice, IrOfAnotherKernelIsRefused) {
+  if (!test_shaders::there()) GTEST_SKIP() << "no glslangValidator";
+  const auto words =
+      embed(must(spirv_words(test_shaders::bytes("scale.comp"))), kernel::serialize(shipped("vecadd")));
+  const Status s = run(std::as_bytes(std::span(words)), {}, {});
+  EXPECT_EQ(s.code(), Code::invalid_arg);
+  EXPECT_THAT(s.message(), HasSubstr("the IR embedded in SPIR-V module 'vecadd' is of another kernel"));
+}
+
 TEST_P(OnDevice, BytesThatAreNoKernelAreRefused) {
   const Status s = run(hex("de ad be ef"), {}, {});
   EXPECT_EQ(s.code(), Code::invalid_arg);
