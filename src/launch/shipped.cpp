@@ -77,7 +77,7 @@ constexpr auto matmul = kernel<"matmul", 16, 16>([](Ctx k, In<f32> a, In<f32> b,
       tb[(ty + 16 * h) * 16 + tx] = y;
     }
     k.barrier();
-    for (u32 j = 0; j < 16; ++j) {
+    for (auto j : k.range(0u, 16u)) {
       auto a0 = ta[ty * 16 + j] + 0.0f;
       auto a1 = ta[(ty + 16) * 16 + j] + 0.0f;
       auto b0 = tb[j * 16 + tx] + 0.0f;
