@@ -24,7 +24,7 @@ HASHES = {
     "block_sums": "458083fe7d32c38c",
     "vecadd": "0204bb8c980acb39",
     "reduce": "b3938817fc21381a",
-    "matmul": "95b6376639c0fb07",
+    "matmul": "4373f22019c33903",
     "adead_vecadd": "8e7361eb4362727b",
     "adead_matmul": "3a022f53a284e24c",
     "adead_copy": "8a22d2bbdbd3407c",
