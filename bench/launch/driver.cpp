@@ -80,7 +80,7 @@ Result<Vulkan> open_vulkan() {
   if (physical->empty()) return fail(Code::not_found, "no Vulkan device");
   auto found = examine(physical->front());
   if (!found) return fail(std::move(found).error());
-  auto core = Core::create(*instance, *found, 60'000'000'000);
+  auto core = Core::create(*instance, *found, {});
   if (!core) return fail(std::move(core).error());
   gpu::DeviceInfo info;
   info.backend = gpu::Backend::vulkan;

@@ -31,7 +31,7 @@ class Arg {
     requires(std::same_as<T, U> || std::same_as<T, promote_t<U>>)
   constexpr Arg(const Expr<U>& e, u32 line = __builtin_LINE())
       : tracer_(e.tracer_), id_(e.id_), var_(e.var_), line_(line) {
-    if constexpr (!std::same_as<T, U>) widen_ = convert<T, U>;
+    if constexpr (!std::same_as<T, U>) widens_ = true, widen_ = convert<T, U>;
   }
   template <Literal L>
     requires(kSameKind<T, L>)
@@ -59,7 +59,7 @@ class Arg {
     }
     if (tracer_ != &t) t.fail(Err::value_of_other_kernel, line_);
     const u32 id = var_ ? t.build.var_load(id_) : id_;
-    return widen_ ? widen_(t.build, id) : id;
+    return widens_ ? widen_(t.build, id) : id;
   }
 
  private:
@@ -67,6 +67,7 @@ class Arg {
   u32 id_ = kNone;
   bool var_ = false, literal_ = false, exact_ = false;
   u32 line_ = 0;
+  bool widens_ = false;  // beside it: for g++ 12 with sanitizers a function's address may be null
   u32 (*widen_)(Builder&, u32) = nullptr;
   u64 bits_ = 0;
 };
