@@ -111,6 +111,16 @@ TEST(Serialize, WhatWouldExhaustPassesIsRefused) {
   EXPECT_EQ(deserialize(serialize(wide.view())).error, FormatError::shared_size);
 }
 
+TEST(Serialize, LengthsBeyondSignedNumbersAreLengths) {
+  Program p{.name = "long", .block = {1, 1, 1}};
+  Builder b(p);
+  b.param(ParamKind::in, Type::u32);
+  p.params[0].count = u64{1} << 63;
+  b.load(0, b.constant(Type::u64, 5));
+  EXPECT_TRUE(verify(p.view()).ok());
+  EXPECT_TRUE(deserialize(serialize(p.view())).ok());
+}
+
 // What is accepted is a right kernel and has these bytes; what is not says where and why.
 std::string check_with(std::vector<u8> (*write)(const View&), std::span<const uint8_t> input) {
   const Deserialized read = deserialize(input);

@@ -444,7 +444,8 @@ class Memory {
     if (elements == 0) return;
     std::vector<Affine> facts;
     gather(facts, fact_, false, 0, 0);
-    const i64 last = i64(elements) - i.width;
+    constexpr u64 kMost = ~u64{0} >> 1;  // a kernel read from bytes may declare more
+    const i64 last = i64(elements < kMost ? elements : kMost) - i.width;
     const i64 lo = least(x, facts), hi = most(x, facts);
     if (lo > hi) return;  // never runs
     if (lo <= last && hi >= 0) {
