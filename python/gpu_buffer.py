@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
 
-from gpuio import ErrorCode, GPUIOError
+from gpuio import GPUIOError
+from gpuio._ending import Ending
+from gpuio._errors import invalid
 
 if TYPE_CHECKING:
     from gpu_runtime import GPU
 
 __all__ = ["Buffer"]
-
-
-def _invalid(message: str) -> GPUIOError:
-    return GPUIOError(ErrorCode.INVALID_ARG, message)
 
 
 def host_array(data: Any, dtype: npt.DTypeLike = None) -> npt.NDArray[Any]:
@@ -28,16 +25,16 @@ def host_array(data: Any, dtype: npt.DTypeLike = None) -> npt.NDArray[Any]:
         try:
             array = np.from_dlpack(data)
         except (TypeError, ValueError, RuntimeError, BufferError) as e:
-            raise _invalid(f"a {type(data).__name__} whose DLPack NumPy does not take: give one of the CPU ({e})") from e
+            raise invalid(f"a {type(data).__name__} whose DLPack NumPy does not take: give one of the CPU ({e})") from e
     elif isinstance(data, (list, tuple)):
         array = np.asarray(data, np.float32 if dtype is None else dtype)
     else:
         try:
             array = np.asarray(memoryview(data))
         except TypeError as e:
-            raise _invalid(f"a {type(data).__name__}: give an array, a tensor of the CPU, bytes or a list; or size=") from e
+            raise invalid(f"a {type(data).__name__}: give an array, a tensor of the CPU, bytes or a list; or size=") from e
     if array.dtype.hasobject:
-        raise _invalid(f"an array of {array.dtype}: give numbers, which have bytes of their own")
+        raise invalid(f"an array of {array.dtype}: give numbers, which have bytes of their own")
     if dtype is not None and array.dtype != np.dtype(dtype):
         array = array.astype(dtype)
     return np.ascontiguousarray(array).reshape(array.shape)
@@ -47,7 +44,7 @@ def raw(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return array.reshape(-1).view(np.uint8)
 
 
-class Buffer:
+class Buffer(Ending):
     """`shape` elements of `dtype` in the memory of a GPU.
 
     Reading and writing wait for what the GPU was given before. A buffer that was freed raises GPUIOError. In a `with`
@@ -78,7 +75,7 @@ class Buffer:
     def address(self) -> int:
         """Where kernels find it."""
         if self._address == 0:
-            raise _invalid(f"this buffer of {self.nbytes} bytes was freed: make another")
+            raise invalid(f"this buffer of {self.nbytes} bytes was freed: make another")
         self._gpu._open()
         return self._address
 
@@ -88,9 +85,9 @@ class Buffer:
         if out is None:
             out = np.empty(self.shape, self.dtype)
         elif not isinstance(out, np.ndarray) or not out.flags.c_contiguous or not out.flags.writeable:
-            raise _invalid("out: give a writable contiguous numpy array")
+            raise invalid("out: give a writable contiguous numpy array")
         elif out.nbytes != self.nbytes:
-            raise _invalid(f"out has {out.nbytes} bytes, the buffer {self.nbytes}")
+            raise invalid(f"out has {out.nbytes} bytes, the buffer {self.nbytes}")
         self._gpu.wait()
         self._gpu._core.download(raw(out), address)
         return out
@@ -100,16 +97,16 @@ class Buffer:
         address = self.address()
         array = host_array(data, self.dtype if isinstance(data, (list, tuple)) else None)
         if isinstance(data, np.ndarray) and array.dtype != self.dtype:
-            raise _invalid(f"data has dtype {array.dtype}, the buffer {self.dtype}: give data.astype({str(self.dtype)!r})")
+            raise invalid(f"data has dtype {array.dtype}, the buffer {self.dtype}: give data.astype({str(self.dtype)!r})")
         if array.nbytes > self.nbytes:
-            raise _invalid(f"data has {array.nbytes} bytes, the buffer {self.nbytes}: make a larger one")
+            raise invalid(f"data has {array.nbytes} bytes, the buffer {self.nbytes}: make a larger one")
         self._gpu.wait()
         self._gpu._core.upload(address, raw(array))
 
     def fill(self, value: int) -> None:
         """Sets every byte, in the order of the default stream; does not wait."""
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= 255:
-            raise _invalid(f"value = {value!r}: give a byte, 0 to 255")
+            raise invalid(f"value = {value!r}: give a byte, 0 to 255")
         address = self.address()
         self._used = self._gpu._began()
         self._gpu._core.fill(address, int(value), self.nbytes, 0)
@@ -126,15 +123,7 @@ class Buffer:
             self._gpu._core.free(address)
             self._owner = None
 
-    def __enter__(self) -> Buffer:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def _end(self) -> None:
         self.free()
 
     def __del__(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, List, Optional, Tuple, TypedDict, Union
 import numpy as np
 
 from gpuio import ErrorCode, GPUIOError, _core
+from gpuio._errors import invalid
 
 if TYPE_CHECKING:
     from gpu_runtime import GPU
@@ -29,10 +30,6 @@ class Parameter(TypedDict):
     kind: str  # "buffer", "number", or "buffer or number"
     element_size: int  # bytes of an element or of the number; 0: any
     count: int  # elements that the buffer has at least
-
-
-def _invalid(message: str) -> GPUIOError:
-    return GPUIOError(ErrorCode.INVALID_ARG, message)
 
 
 def bytes_of(source: Source) -> bytes:
@@ -59,10 +56,10 @@ def number(name: str, value: Any) -> Tuple[int, int]:
             return _core.ARG_INTEGER, integer % 2**64
         if integer < 2**64:
             return _core.ARG_SCALAR, integer
-        raise _invalid(f"{name} = {integer}: give an integer of 64 bits")
+        raise invalid(f"{name} = {integer}: give an integer of 64 bits")
     if isinstance(value, (float, np.floating)):
         return _core.ARG_REAL, struct.unpack("<Q", struct.pack("<d", float(value)))[0]
-    raise _invalid(f"{name} is a {type(value).__name__}: give a buffer (gpu.buffer(data)) or a number")
+    raise invalid(f"{name} is a {type(value).__name__}: give a buffer (gpu.buffer(data)) or a number")
 
 
 class Kernel:
@@ -85,7 +82,7 @@ class Kernel:
         given: List[Tuple[int, int, int]] = []
         for key, value in (constants or {}).items():
             if isinstance(key, bool) or not isinstance(key, int) or not 0 <= key < 2**32:
-                raise _invalid(f"constants: the key {key!r} is no id of a specialization constant")
+                raise invalid(f"constants: the key {key!r} is no id of a specialization constant")
             given.append((key, *number(f"constants[{key}]", value)))
         gpu._open()
         self._handle = gpu._core.load(format, source, entry, given, block or (0, 0, 0))

@@ -21,14 +21,15 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, List, Optional, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from gpuio import ErrorCode, GPUIOError, _core
-from gpu_buffer import Buffer, _invalid, host_array, raw
+from gpuio._ending import Ending
+from gpuio._errors import invalid
+from gpu_buffer import Buffer, host_array, raw
 from gpu_kernel import KERNELS, Kernel, Number, Pipeline, Source, bytes_of, number
 
 __all__ = ["GPU", "KERNELS", "Buffer", "Event", "Fence", "Kernel", "Pipeline", "Stream"]
@@ -40,7 +41,7 @@ def _timeout(value: Optional[float]) -> float:
     if value is None:
         return math.inf
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-        raise _invalid(f"timeout = {value!r}: give seconds, or None for no limit")
+        raise invalid(f"timeout = {value!r}: give seconds, or None for no limit")
     return float(value)
 
 
@@ -51,30 +52,38 @@ def _late(what: str, timeout: Optional[float]) -> GPUIOError:
 def _triple(name: str, value: Any) -> Tuple[int, int, int]:
     parts = (value,) if isinstance(value, (int, np.integer)) else value
     if not isinstance(parts, (tuple, list)) or not 1 <= len(parts) <= 3:
-        raise _invalid(f"{name} = {value!r}: give a number or a tuple of up to three")
+        raise invalid(f"{name} = {value!r}: give a number or a tuple of up to three")
     for part in parts:
         if isinstance(part, bool) or not isinstance(part, (int, np.integer)) or not 0 <= part < 2**32:
-            raise _invalid(f"{name} = {value!r}: {part!r} is no number of workgroups or lanes")
+            raise invalid(f"{name} = {value!r}: {part!r} is no number of workgroups or lanes")
     filled = [int(p) for p in parts] + [1] * (3 - len(parts))
     return filled[0], filled[1], filled[2]
 
 
-class _Ended:
-    """Something in a `with` statement that ends with it."""
+class _Handle(Ending):
+    """A number that the library gave out, given back by `close` or when nothing refers to it."""
+
+    _kind: str
+
+    def __init__(self, gpu: GPU) -> None:
+        self._gpu, self._handle = gpu, 0
+        gpu._open()
+        self._handle = getattr(gpu._core, self._kind)()
+
+    def handle(self) -> int:
+        if not self._handle:
+            raise invalid(f"this {self._kind} was closed: make another")
+        self._gpu._open()
+        return self._handle
+
+    def _end(self) -> None:
+        self.close()
 
     def close(self) -> None:
-        raise NotImplementedError
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.close()
+        """Waits for what is in it, if it is a stream. Again does nothing."""
+        handle, self._handle = self._handle, 0
+        if handle and not self._gpu.closed:
+            getattr(self._gpu._core, f"destroy_{self._kind}")(handle)
 
     def __del__(self) -> None:
         try:
@@ -83,19 +92,10 @@ class _Ended:
             pass
 
 
-class Stream(_Ended):
+class Stream(_Handle):
     """Work in order, apart from that of other streams. Made by `GPU.stream`."""
 
-    def __init__(self, gpu: GPU) -> None:
-        self._gpu, self._handle = gpu, 0
-        gpu._open()
-        self._handle = gpu._core.stream()
-
-    def handle(self) -> int:
-        if not self._handle:
-            raise _invalid("this stream was closed: make another")
-        self._gpu._open()
-        return self._handle
+    _kind = "stream"
 
     @property
     def idle(self) -> bool:
@@ -106,26 +106,11 @@ class Stream(_Ended):
         if not self._gpu._core.wait_stream(self.handle(), _timeout(timeout)):
             raise _late("the stream", timeout)
 
-    def close(self) -> None:
-        """Waits for what is in it. Again does nothing."""
-        handle, self._handle = self._handle, 0
-        if handle and not self._gpu.closed:
-            self._gpu._core.destroy_stream(handle)
 
-
-class Event(_Ended):
+class Event(_Handle):
     """A point in a stream, to wait for and to measure between. Made by `GPU.event`."""
 
-    def __init__(self, gpu: GPU) -> None:
-        self._gpu, self._handle = gpu, 0
-        gpu._open()
-        self._handle = gpu._core.event()
-
-    def handle(self) -> int:
-        if not self._handle:
-            raise _invalid("this event was closed: make another")
-        self._gpu._open()
-        return self._handle
+    _kind = "event"
 
     def record(self, stream: Optional[Stream] = None) -> None:
         """It is done when all that the stream was given so far is; recording again forgets the earlier point."""
@@ -143,24 +128,19 @@ class Event(_Ended):
         """Milliseconds from `since` to this one, both recorded in one stream and done."""
         return self._gpu._core.elapsed_ms(since.handle(), self.handle())
 
-    def close(self) -> None:
-        handle, self._handle = self._handle, 0
-        if handle and not self._gpu.closed:
-            self._gpu._core.destroy_event(handle)
-
 
 class Fence(Event):
     """An event that was recorded when it was made. Made by `GPU.fence`."""
 
 
-class GPU:
+class GPU(Ending):
     """A device: "cuda", "vulkan" or "cpu", with ":1" the next one of a kind; "auto" takes the first GPU there is in
     that order. Emulated GPUs (lavapipe) have to be asked for as "vulkan". In a `with` statement it is closed at the end."""
 
     def __init__(self, device: str = "auto") -> None:
         self.closed = True
         if not isinstance(device, str):
-            raise _invalid(f"device = {device!r}: give 'auto', 'cuda', 'vulkan' or 'cpu'")
+            raise invalid(f"device = {device!r}: give 'auto', 'cuda', 'vulkan' or 'cpu'")
         self._core = _core.Gpu(device)
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._given = self._waited = 0  # dispatches: so many were given, so many are known to be done
@@ -190,7 +170,7 @@ class GPU:
         """
         self._open()
         if (data is None) == (size is None):
-            raise _invalid("give data, or size= in elements, and not both")
+            raise invalid("give data, or size= in elements, and not both")
         if data is not None:
             if hasattr(data, "__cuda_array_interface__"):
                 return self._adopted(data)
@@ -200,7 +180,7 @@ class GPU:
             return made
         shape = (size,) if isinstance(size, (int, np.integer)) and not isinstance(size, bool) else size
         if not isinstance(shape, tuple) or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in shape):
-            raise _invalid(f"size = {size!r}: give a number of elements, or a shape")
+            raise invalid(f"size = {size!r}: give a number of elements, or a shape")
         made = self._made(tuple(int(n) for n in shape), np.dtype(np.float32 if dtype is None else dtype))
         made.fill(0)
         self._core.wait_stream(0, math.inf)  # so that any stream may use it
@@ -209,7 +189,7 @@ class GPU:
     def _made(self, shape: Tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
         nbytes = math.prod(shape) * dtype.itemsize
         if nbytes == 0:
-            raise _invalid(f"a buffer of shape {shape}: give at least one element")
+            raise invalid(f"a buffer of shape {shape}: give at least one element")
         if nbytes >= 2**63:
             raise GPUIOError(ErrorCode.NOMEM, f"a buffer of {nbytes} bytes is more than there can be")
         return Buffer(self, self._core.allocate(nbytes), shape, dtype)
@@ -225,9 +205,9 @@ class GPU:
         address, nbytes = about["data"][0], math.prod(shape) * dtype.itemsize
         strides = about.get("strides")
         if strides is not None and tuple(strides) != np.empty((0,) + shape[1:], dtype).strides[: len(shape)] and nbytes:
-            raise _invalid(f"__cuda_array_interface__ with strides {strides}: give contiguous data")
+            raise invalid(f"__cuda_array_interface__ with strides {strides}: give contiguous data")
         if nbytes == 0:
-            raise _invalid(f"__cuda_array_interface__ of shape {shape}: give at least one element")
+            raise invalid(f"__cuda_array_interface__ of shape {shape}: give at least one element")
         return Buffer(self, self._core.adopt(address, nbytes), shape, dtype, owner=data)
 
     # Kernels.
@@ -320,15 +300,7 @@ class GPU:
             self.closed = True
             self._core.close()
 
-    def __enter__(self) -> GPU:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def _end(self) -> None:
         self.close()
 
     def _began(self) -> int:
@@ -337,11 +309,11 @@ class GPU:
 
     def _open(self) -> None:
         if self.closed:
-            raise _invalid("this GPU was closed: make another")
+            raise invalid("this GPU was closed: make another")
 
     def _mine(self, what: str, thing: Any, kind: type) -> None:
         if not isinstance(thing, kind):
-            raise _invalid(f"{what} is a {type(thing).__name__}: give a {kind.__name__} of this GPU")
+            raise invalid(f"{what} is a {type(thing).__name__}: give a {kind.__name__} of this GPU")
         if thing._gpu is not self:
-            raise _invalid(f"{what} belongs to {thing._gpu!r}, not to {self!r}: make it from this one")
+            raise invalid(f"{what} belongs to {thing._gpu!r}, not to {self!r}: make it from this one")
         self._open()

@@ -6,10 +6,10 @@ import atexit
 import enum
 import threading
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Optional, TypedDict
 
 from . import _core
+from ._ending import Ending
 from ._errors import invalid
 
 
@@ -102,7 +102,7 @@ def _article(kind: type) -> str:
     return ("an " if kind.__name__[0] in "aeiou" else "a ") + kind.__name__
 
 
-class Context:
+class Context(Ending):
     """Devices, threads and caches, and all that is made from them.
 
     `config` may hold the fields of gpuio_config_t; what it leaves out comes from the file that
@@ -115,15 +115,7 @@ class Context:
             raise invalid(f"config = {config!r}: give a dict, such as {{'log_level': gpuio.LOG_INFO}}")
         self._core = _core.Context.make(**_checked(config or {}))
 
-    def __enter__(self) -> Context:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def _end(self) -> None:
         self.finalize()
 
     def finalize(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
 from typing import Any, Literal, Optional, TypedDict, Union, overload
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._context import Context, default_context
+from ._ending import Ending
 from ._errors import invalid
 
 _MODES = {
@@ -40,7 +40,7 @@ def _natural(name: str, value: Any) -> int:
     return number
 
 
-class File:
+class File(Ending):
     """An opened file, drive or memory. Made by `gpuio.open`; calls may come from any thread.
 
     While a transfer is under way other Python threads run, and Ctrl-C ends it.
@@ -56,15 +56,7 @@ class File:
         self._context = context if context is not None else default_context()
         self._core = _core.File(self._context._core, self._uri, flags)
 
-    def __enter__(self) -> File:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def _end(self) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -167,7 +167,7 @@ TEST_P(OnDevice, AdeadPrograms) {
 }
 
 TEST_P(OnDevice, WhatOthersMadeRunsOrSaysWhere) {
-  if (!test_shaders::there()) GTEST_SKIP() << "no glslangValidator";
+  GPUIO_NEEDS_SHADERS();
   const bool vulkan = std::string_view(GetParam()) == "vulkan";
   const auto x = numbers(1000, 5);
   const Value y = buffer(std::vector<float>(1000));
@@ -225,7 +225,7 @@ TEST_P(OnDevice, PtxOfOthersRunsOrSaysThatItNeedsCuda) {
 }
 
 TEST_P(OnDevice, IrOfAnotherKernelIsRefused) {
-  if (!test_shaders::there()) GTEST_SKIP() << "no glslangValidator";
+  GPUIO_NEEDS_SHADERS();
   const auto words =
       embed(must(spirv_words(test_shaders::bytes("scale.comp"))), kernel::serialize(shipped("vecadd")));
   const Status s = run(std::as_bytes(std::span(words)), {}, {});
@@ -245,7 +245,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, OnDevice, ::testing::Values("cpu", "vulkan", "
 class OnVulkan : public OnDevice {
  protected:
   void SetUp() override {
-    if (!test_shaders::there()) GTEST_SKIP() << "no glslangValidator";
+    GPUIO_NEEDS_SHADERS();
     OnDevice::SetUp();
   }
 };

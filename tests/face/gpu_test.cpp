@@ -21,11 +21,15 @@ class GpuOn : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     if (GetParam() == std::string("vulkan")) {
-      const char* const manifest = std::getenv("GPUIO_TEST_VULKAN_ICD");
-      if (!manifest) GTEST_SKIP() << "GPUIO_TEST_VULKAN_ICD names no Vulkan driver; ./dev sets it";
 #ifdef __SANITIZE_THREAD__
       GTEST_SKIP() << "ThreadSanitizer does not see what an uninstrumented driver synchronises";
 #endif
+      const char* const manifest = std::getenv("GPUIO_TEST_VULKAN_ICD");
+      if (!manifest) {
+        ASSERT_FALSE(std::getenv("GPUIO_TEST_VULKAN_REQUIRED"))
+            << "GPUIO_TEST_VULKAN_ICD names no Vulkan driver";
+        GTEST_SKIP() << "GPUIO_TEST_VULKAN_ICD names no Vulkan driver; ./dev sets it";
+      }
       setenv("VK_DRIVER_FILES", manifest, 1);
       setenv("VK_ICD_FILENAMES", manifest, 1);
     }
@@ -110,7 +114,7 @@ TEST_P(GpuOn, AdeadProgramsAndNumbersOfAnyType) {
 }
 
 TEST_P(GpuOn, KernelsOfOthers) {
-  if (!test_shaders::there()) GTEST_SKIP() << "no glslangValidator";
+  GPUIO_NEEDS_SHADERS();
   const std::string path = GPUIO_TEST_SHADERS "/scale.comp.spv";
   if (GetParam() == std::string("cpu"))
     return refused(GPUIO_ERROR_UNSUPPORTED, "a Vulkan device can run it", [&] { gpu().load_spirv(path); });

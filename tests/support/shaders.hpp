@@ -23,13 +23,16 @@ inline std::vector<std::byte> bytes(const std::string& name) {
 // Not in a build without glslangValidator, nor where the program was carried to another machine.
 inline bool there() { return std::ifstream(GPUIO_TEST_SHADERS "/scale.comp.spv").good(); }
 
+// Skips a test without them; with GPUIO_TEST_VULKAN_REQUIRED (the full run) fails it.
+#define GPUIO_NEEDS_SHADERS()                                                                                \
+  if (!::gpuio::test_shaders::there()) {                                                                     \
+    if (std::getenv("GPUIO_TEST_VULKAN_REQUIRED")) FAIL() << "this build was made without glslangValidator"; \
+    GTEST_SKIP() << "glslangValidator was not there when this was built (Debian: glslang-tools)";            \
+  }
+
 class WithShaders : public ::testing::Test {
  protected:
-  void SetUp() override {
-    if (there()) return;
-    if (std::getenv("GPUIO_TEST_VULKAN_REQUIRED")) FAIL() << "this build was made without glslangValidator";
-    GTEST_SKIP() << "glslangValidator was not there when this was built (Debian: glslang-tools)";
-  }
+  void SetUp() override { GPUIO_NEEDS_SHADERS(); }
 };
 
 }  // namespace gpuio::test_shaders
