@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "gpu/cpu/native.hpp"
 
@@ -111,8 +112,14 @@ std::span<const ShippedKernel> shipped_kernels() {
 }
 
 gpu::Native shipped_native(std::span<const std::uint8_t> ir) {
-  for (const ShippedKernel& s : shipped_kernels())
-    if (std::ranges::equal(serialize(s.view), ir)) return s.native;
+  // Once: every kernel that is loaded for the CPU is looked for here.
+  static const auto serialized = [] {
+    std::vector<std::vector<std::uint8_t>> all;
+    for (const ShippedKernel& s : shipped_kernels()) all.push_back(serialize(s.view));
+    return all;
+  }();
+  for (std::size_t i = 0; i < serialized.size(); ++i)
+    if (std::ranges::equal(serialized[i], ir)) return shipped_kernels()[i].native;
   return {};
 }
 
