@@ -28,11 +28,12 @@ ARROWS = {
     "src/gpu/vulkan": GPU | KERNEL,
     "src/gpu/cuda": GPU,
     "src/launch": LAUNCH,
+    "src/ops": {"src/ops"} | LAUNCH,
     "src/io": BASE,
     "src/engines": IO,
     "src/paging": IO | LAUNCH,
     # Only main and the tool's own files come after it.
-    "src/capi": PAGING | {"src/engines", "src/gpu/vulkan", "src/gpu/cuda", "include/gpuio"},
+    "src/capi": PAGING | {"src/ops", "src/engines", "src/gpu/vulkan", "src/gpu/cuda", "include/gpuio"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]')
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
@@ -51,7 +52,7 @@ def target_of(include):
     """Repository path of an include of ours, else None."""
     if include.startswith("gpuio/"):
         return "include/" + include
-    if "/" in include and include.split("/")[0] in {"base", "gpu", "launch", "io", "engines", "paging", "capi", "cli", "server", "ai", "blocks", "codec"}:
+    if "/" in include and include.split("/")[0] in {"base", "gpu", "launch", "ops", "io", "engines", "paging", "capi", "cli", "server", "ai", "blocks", "codec"}:
         return "src/" + include
     return None
 

@@ -25,6 +25,7 @@
 #include "capi/in_flight.hpp"
 #include "capi/kernel.hpp"
 #include "capi/memory.hpp"
+#include "capi/operations.hpp"
 #include "capi/region.hpp"
 #include "capi/request.hpp"
 #include "capi/stats.hpp"
@@ -71,6 +72,7 @@ class Context {
   Devices devices;
   Memory memory;
   Kernels kernels;
+  Operations operations;
   Table<Handle, gpuio_handle_t> handles{"handle"};
   Table<Region, void*> regions{"region"};
   std::unique_ptr<io::TransferService> transfers;

@@ -21,6 +21,7 @@
 
 #include "base/platform/thread.hpp"
 #include "gpu/device.hpp"
+#include "ops/plan.hpp"
 
 namespace gpuio::capi {
 
@@ -35,6 +36,7 @@ class Stream {
   ~Stream();
 
   gpu::Device& device() const { return device_; }
+  ops::Workspace& workspace() { return workspace_; }
   Status enqueue(Operation operation);
   Status enqueue_task(Task task);
   // All that was given so far; blocks. The first error since the last synchronize.
@@ -53,7 +55,8 @@ class Stream {
   Status run(std::variant<Operation, Task>& task);
 
   gpu::Device& device_;
-  std::mutex queue_mutex_;  // after mutex_ where both are held
+  ops::Workspace workspace_;  // of the queue's work, so it goes after it
+  std::mutex queue_mutex_;    // after mutex_ where both are held
   std::unique_ptr<gpu::Stream> queue_;
 
   std::mutex mutex_;  // over all that follows

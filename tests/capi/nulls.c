@@ -1,9 +1,10 @@
 // NULL where a handle or an output is needed is INVALID_ARG, destroying a NULL handle is SUCCESS, and a
-// failed call clears its outputs: for every function of both headers (symbols.py holds the list to that).
+// failed call clears its outputs: for every function of the headers (symbols.py holds the list to that).
 #include "check.h"
 
 #include <gpuio/gpuio_ai.h>
 #include <gpuio/gpuio_kernel.h>
+#include <gpuio/gpuio_ops.h>
 
 #define BAD(call) CHECK_CODE(GPUIO_ERROR_INVALID_ARG, call)
 
@@ -248,6 +249,66 @@ static void kernels(void) {
   BAD(gpuio_kernel_cancel(ctx, NULL));
 }
 
+static void operations(void) {
+  float data[4] = {0};
+  const gpuio_tensor_t good = {.data = data, .rank = 2, .shape = {2, 2}}, *t = &good;
+  char chosen[64];
+  CHECK(strcmp(gpuio_dtype_name((gpuio_dtype_t)-1), "?") == 0 &&
+        strcmp(gpuio_dtype_name((gpuio_dtype_t)12), "?") == 0);
+  BAD(gpuio_matmul(NULL, t, t, t, NULL, NULL));
+  BAD(gpuio_matmul(ctx, NULL, t, t, NULL, NULL));
+  BAD(gpuio_matmul(ctx, t, NULL, t, NULL, NULL));
+  BAD(gpuio_matmul(ctx, t, t, NULL, NULL, NULL));
+  BAD(gpuio_qkv(NULL, t, t, t, t, t, t, t, NULL, NULL));
+  BAD(gpuio_qkv(ctx, NULL, t, t, t, t, t, t, NULL, NULL));
+  BAD(gpuio_qkv(ctx, t, t, t, t, t, t, NULL, NULL, NULL));
+  BAD(gpuio_attention(NULL, t, t, t, t, NULL, NULL));
+  BAD(gpuio_attention(ctx, NULL, t, t, t, NULL, NULL));
+  BAD(gpuio_attention(ctx, t, t, t, NULL, NULL, NULL));
+  BAD(gpuio_softmax(NULL, t, t, NULL));
+  BAD(gpuio_softmax(ctx, NULL, t, NULL));
+  BAD(gpuio_softmax(ctx, t, NULL, NULL));
+  BAD(gpuio_layer_norm(NULL, t, NULL, NULL, 0, t, NULL));
+  BAD(gpuio_layer_norm(ctx, NULL, NULL, NULL, 0, t, NULL));
+  BAD(gpuio_layer_norm(ctx, t, NULL, NULL, 0, NULL, NULL));
+  BAD(gpuio_rms_norm(NULL, t, NULL, 0, t, NULL));
+  BAD(gpuio_rms_norm(ctx, NULL, NULL, 0, t, NULL));
+  BAD(gpuio_rms_norm(ctx, t, NULL, 0, NULL, NULL));
+  BAD(gpuio_reduce(NULL, t, GPUIO_REDUCE_ADD, t, NULL));
+  BAD(gpuio_reduce(ctx, NULL, GPUIO_REDUCE_ADD, t, NULL));
+  BAD(gpuio_reduce(ctx, t, GPUIO_REDUCE_ADD, NULL, NULL));
+  BAD(gpuio_scan(NULL, t, GPUIO_REDUCE_ADD, false, t, NULL));
+  BAD(gpuio_scan(ctx, NULL, GPUIO_REDUCE_ADD, false, t, NULL));
+  BAD(gpuio_scan(ctx, t, GPUIO_REDUCE_ADD, false, NULL, NULL));
+  BAD(gpuio_top_k(NULL, t, NULL, t, NULL));
+  BAD(gpuio_top_k(ctx, NULL, NULL, t, NULL));
+  BAD(gpuio_top_k(ctx, t, NULL, NULL, NULL));
+  BAD(gpuio_gather_rows(NULL, t, t, t, NULL));
+  BAD(gpuio_gather_rows(ctx, NULL, t, t, NULL));
+  BAD(gpuio_gather_rows(ctx, t, NULL, t, NULL));
+  BAD(gpuio_gather_rows(ctx, t, t, NULL, NULL));
+  BAD(gpuio_scatter_rows(NULL, t, t, t, NULL));
+  BAD(gpuio_scatter_rows(ctx, NULL, t, t, NULL));
+  BAD(gpuio_scatter_rows(ctx, t, NULL, t, NULL));
+  BAD(gpuio_scatter_rows(ctx, t, t, NULL, NULL));
+  BAD(gpuio_quantize(NULL, t, GPUIO_SCALE_ROW, t, t, NULL));
+  BAD(gpuio_quantize(ctx, NULL, GPUIO_SCALE_ROW, t, t, NULL));
+  BAD(gpuio_quantize(ctx, t, GPUIO_SCALE_ROW, NULL, t, NULL));
+  BAD(gpuio_quantize(ctx, t, GPUIO_SCALE_ROW, t, NULL, NULL));
+  BAD(gpuio_dequantize(NULL, t, t, GPUIO_SCALE_ROW, t, NULL));
+  BAD(gpuio_dequantize(ctx, NULL, t, GPUIO_SCALE_ROW, t, NULL));
+  BAD(gpuio_dequantize(ctx, t, NULL, GPUIO_SCALE_ROW, t, NULL));
+  BAD(gpuio_dequantize(ctx, t, t, GPUIO_SCALE_ROW, NULL, NULL));
+  BAD(gpuio_histogram(NULL, t, t, NULL));
+  BAD(gpuio_histogram(ctx, NULL, t, NULL));
+  BAD(gpuio_histogram(ctx, t, NULL, NULL));
+  BAD(gpuio_random(NULL, GPUIO_RANDOM_BITS, 0, 0, t, NULL));
+  BAD(gpuio_random(ctx, GPUIO_RANDOM_BITS, 0, 0, NULL, NULL));
+  BAD(gpuio_tune_matmul(NULL, t, t, t, NULL, 0, chosen, NULL));
+  BAD(gpuio_tune_matmul(ctx, NULL, t, t, NULL, 0, chosen, NULL));
+  BAD(gpuio_tune_matmul(ctx, t, t, NULL, NULL, 0, NULL, NULL));
+}
+
 static void policies_and_statistics(void) {
   gpuio_retry_policy_t policy = {.max_retries = 0};
   gpuio_stats_t stats;
@@ -397,6 +458,7 @@ int main(void) {
   RUN(batches);
   RUN(proxies);
   RUN(kernels);
+  RUN(operations);
   RUN(policies_and_statistics);
   RUN(kv_cache);
   RUN(graphs);

@@ -3,6 +3,7 @@
 #include <gpuio/gpuio.h>
 #include <gpuio/gpuio_ai.h>
 #include <gpuio/gpuio_kernel.h>
+#include <gpuio/gpuio_ops.h>
 
 #define RETURNS(type, name, ...) \
   static_assert(_Generic(&gpuio_##name, type(*)(__VA_ARGS__): 1, default: 0), "gpuio_" #name)

@@ -9,7 +9,7 @@ import sys
 
 library, include, nulls = sys.argv[1:]
 declared = set()
-for header in ("gpuio.h", "gpuio_ai.h", "gpuio_kernel.h"):
+for header in ("gpuio.h", "gpuio_ai.h", "gpuio_kernel.h", "gpuio_ops.h"):
     declared |= set(re.findall(r"^GPUIO_API [^;(]*?(gpuio_\w+)\(", open(f"{include}/gpuio/{header}").read(), re.M))
 shown = {
     line.split()[-1].split("@")[0]

@@ -49,5 +49,5 @@ with tempfile.TemporaryDirectory() as folder:
     run(cmake, "--build", root / "build")
     print(run(sys.executable, pathlib.Path(source) / "examples/histogram_test.py", root / "build/histogram"))
     headers = {p.name for p in prefix.rglob("*.h*")}
-    assert {"gpuio.h", "gpuio_ai.h", "gpuio_kernel.h", "gpuio.hpp", "kernel.hpp"} <= headers, headers
+    assert {"gpuio.h", "gpuio_ai.h", "gpuio_kernel.h", "gpuio_ops.h", "gpuio.hpp", "kernel.hpp"} <= headers, headers
     assert not [h for h in headers if "test" in h or "harness" in h or "random" in h], headers

@@ -1,0 +1,212 @@
+// Operations on tensors (gpuio_ops.h): tensors of clients become those of ops/, whose plan goes into the
+// stream.
+
+#include <gpuio/gpuio_ops.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "capi/context.hpp"
+#include "ops/ops.hpp"
+
+using namespace gpuio;
+using namespace gpuio::capi;
+
+namespace gpuio::capi {
+
+Operations::Operations() = default;
+Operations::~Operations() = default;
+ops::Kernels& Operations::of(gpu::Device& device) {
+  std::scoped_lock hold(mutex_);
+  std::unique_ptr<ops::Kernels>& entry = kernels_[&device];
+  if (!entry) entry = std::make_unique<ops::Kernels>(device);
+  return *entry;
+}
+
+}  // namespace gpuio::capi
+
+namespace {
+
+static_assert(GPUIO_DTYPE_F32 == int(ops::Dtype::f32) && GPUIO_DTYPE_F8E5M2 == int(ops::Dtype::f8e5m2) &&
+              GPUIO_DTYPE_I4 == int(ops::Dtype::i4) && GPUIO_DTYPE_U64 == int(ops::Dtype::u64) &&
+              GPUIO_TENSOR_RANK_MAX == ops::kRankMax);
+
+// A call: finds what the client named, then gives the stream what the operation planned.
+class Call {
+ public:
+  Call(Context& c, gpuio_stream_t handle) : context_(c) {
+    auto found = c.stream_of(handle);
+    if (found) stream_ = std::move(*found);
+    else status_ = std::move(found).error();
+  }
+
+  // A tensor that has to be there; the first mistake is kept.
+  ops::Tensor operator()(std::string_view name, const gpuio_tensor_t* given) {
+    ops::Tensor out{.name = name};
+    if (!status_) return out;
+    if (!given) status_ = null_argument(name.data());
+    else status_ = take(out, *given);
+    return out;
+  }
+  std::optional<ops::Tensor> optional(std::string_view name, const gpuio_tensor_t* given) {
+    if (!given) return {};
+    return (*this)(name, given);
+  }
+
+  template <class Operation>
+  Status run(const Operation& operation) {
+    if (!status_) return status_;
+    ops::Plan plan;
+    if (Status s =
+            operation(ops::Place{context_.operations.of(stream_->device()), stream_->workspace(), plan});
+        !s)
+      return s;
+    if (plan.empty()) return {};
+    return stream_->enqueue([plan = std::move(plan), memory = std::move(memory_)](gpu::Stream& queue) {
+      return plan.run(queue);
+    });
+  }
+
+ private:
+  Status take(ops::Tensor& out, const gpuio_tensor_t& given) {
+    if (given.dtype < GPUIO_DTYPE_F32 || given.dtype > GPUIO_DTYPE_U64)
+      return error(Code::invalid_arg, "{}: dtype = {}: give one from 0 to {}", out.name, int(given.dtype),
+                   int(GPUIO_DTYPE_U64));
+    if (given.rank < 1 || given.rank > GPUIO_TENSOR_RANK_MAX)
+      return error(Code::invalid_arg, "{}: rank = {}: give one from 1 to {}", out.name, given.rank,
+                   GPUIO_TENSOR_RANK_MAX);
+    out.type = static_cast<ops::Dtype>(given.dtype);
+    out.rank = given.rank;
+    const auto rank = std::size_t(given.rank);
+    const bool dense = std::all_of(given.stride, given.stride + rank, [](std::uint64_t s) { return s == 0; });
+    std::uint64_t step = 1;
+    for (std::size_t i = rank; i-- > 0;) {
+      out.shape[i] = given.shape[i];
+      out.stride[i] = dense ? step : given.stride[i];
+      step *= std::max<std::uint64_t>(given.shape[i], 1);  // what overflows is refused by check()
+    }
+    out.address = reinterpret_cast<std::uintptr_t>(given.data);
+    if (Status s = ops::check(out); !s) return s;
+    const std::uint64_t bytes = (out.extent() * ops::bits_of(out.type) + 7) / 8;
+    if (bytes == 0) return {};
+    if (!given.data) return error(Code::invalid_arg, "{}: its data is NULL", ops::describe(out));
+    return locate(out, bytes);
+  }
+
+  // Where kernels of the stream's device find it.
+  Status locate(ops::Tensor& out, std::uint64_t bytes) {
+    const gpu::Device& device = stream_->device();
+    const bool cpu = device.info().backend == gpu::Backend::cpu;
+    auto found = context_.memory.find(reinterpret_cast<void*>(out.address), bytes);
+    if (!found) return std::move(found).error().wrap(ops::describe(out));
+    if (!found->block) {
+      if (cpu || context_.in_window(device, out.address, bytes)) return {};
+      return error(Code::invalid_arg,
+                   "{}: kernels of {} cannot reach {:#x}: give memory of gpuio_malloc_*, or a mapped array",
+                   ops::describe(out), device.info().name, out.address);
+    }
+    const gpu::Buffer& buffer = *found->block->buffer;
+    if (found->block->device != &device && !(cpu && buffer.host()))
+      return error(Code::invalid_arg, "{}: its memory belongs to device {}, not to the stream's, {}",
+                   ops::describe(out), found->block->device_id, device.info().name);
+    out.address = (cpu ? reinterpret_cast<std::uintptr_t>(buffer.host()) : buffer.address()) + found->offset;
+    memory_.push_back(found->block);
+    return {};
+  }
+
+  Context& context_;
+  std::shared_ptr<Stream> stream_;
+  std::vector<std::shared_ptr<Allocation>> memory_;
+  Status status_;
+};
+
+constexpr const char* kOperations = "such operation";
+
+}  // namespace
+
+extern "C" {
+
+const char* gpuio_dtype_name(gpuio_dtype_t dtype) {
+  return dtype < GPUIO_DTYPE_F32 || dtype > GPUIO_DTYPE_U64
+             ? "?"
+             : ops::name_of(static_cast<ops::Dtype>(dtype)).data();
+}
+
+gpuio_error_t gpuio_softmax(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* y,
+                            gpuio_stream_t stream) {
+  return call("gpuio_softmax", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const auto from = call("x", x), to = call("y", y);
+    return call.run([&](const ops::Place& p) { return ops::softmax(p, from, to); });
+  });
+}
+
+// ---- Not built yet
+
+gpuio_error_t gpuio_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a, const gpuio_tensor_t* b,
+                           const gpuio_tensor_t* c, const gpuio_matmul_options_t*, gpuio_stream_t) {
+  return unsupported("gpuio_matmul", kOperations, ctx, {a, b, c});
+}
+gpuio_error_t gpuio_qkv(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* wq,
+                        const gpuio_tensor_t* wk, const gpuio_tensor_t* wv, const gpuio_tensor_t* q,
+                        const gpuio_tensor_t* k, const gpuio_tensor_t* v, const gpuio_qkv_options_t*,
+                        gpuio_stream_t) {
+  return unsupported("gpuio_qkv", kOperations, ctx, {x, wq, wk, wv, q, k, v});
+}
+gpuio_error_t gpuio_attention(gpuio_context_t ctx, const gpuio_tensor_t* q, const gpuio_tensor_t* k,
+                              const gpuio_tensor_t* v, const gpuio_tensor_t* out,
+                              const gpuio_attention_options_t*, gpuio_stream_t) {
+  return unsupported("gpuio_attention", kOperations, ctx, {q, k, v, out});
+}
+gpuio_error_t gpuio_layer_norm(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t*,
+                               const gpuio_tensor_t*, float, const gpuio_tensor_t* y, gpuio_stream_t) {
+  return unsupported("gpuio_layer_norm", kOperations, ctx, {x, y});
+}
+gpuio_error_t gpuio_rms_norm(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t*, float,
+                             const gpuio_tensor_t* y, gpuio_stream_t) {
+  return unsupported("gpuio_rms_norm", kOperations, ctx, {x, y});
+}
+gpuio_error_t gpuio_reduce(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_reduce_t,
+                           const gpuio_tensor_t* y, gpuio_stream_t) {
+  return unsupported("gpuio_reduce", kOperations, ctx, {x, y});
+}
+gpuio_error_t gpuio_scan(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_reduce_t, bool,
+                         const gpuio_tensor_t* y, gpuio_stream_t) {
+  return unsupported("gpuio_scan", kOperations, ctx, {x, y});
+}
+gpuio_error_t gpuio_top_k(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t*,
+                          const gpuio_tensor_t* indices, gpuio_stream_t) {
+  return unsupported("gpuio_top_k", kOperations, ctx, {x, indices});
+}
+gpuio_error_t gpuio_gather_rows(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* indices,
+                                const gpuio_tensor_t* y, gpuio_stream_t) {
+  return unsupported("gpuio_gather_rows", kOperations, ctx, {x, indices, y});
+}
+gpuio_error_t gpuio_scatter_rows(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* indices,
+                                 const gpuio_tensor_t* y, gpuio_stream_t) {
+  return unsupported("gpuio_scatter_rows", kOperations, ctx, {x, indices, y});
+}
+gpuio_error_t gpuio_quantize(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_scale_t,
+                             const gpuio_tensor_t* q, const gpuio_tensor_t* scales, gpuio_stream_t) {
+  return unsupported("gpuio_quantize", kOperations, ctx, {x, q, scales});
+}
+gpuio_error_t gpuio_dequantize(gpuio_context_t ctx, const gpuio_tensor_t* q, const gpuio_tensor_t* scales,
+                               gpuio_scale_t, const gpuio_tensor_t* x, gpuio_stream_t) {
+  return unsupported("gpuio_dequantize", kOperations, ctx, {q, scales, x});
+}
+gpuio_error_t gpuio_histogram(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* counts,
+                              gpuio_stream_t) {
+  return unsupported("gpuio_histogram", kOperations, ctx, {x, counts});
+}
+gpuio_error_t gpuio_random(gpuio_context_t ctx, gpuio_random_t, uint64_t, uint64_t, const gpuio_tensor_t* y,
+                           gpuio_stream_t) {
+  return unsupported("gpuio_random", kOperations, ctx, {y});
+}
+gpuio_error_t gpuio_tune_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a, const gpuio_tensor_t* b,
+                                const gpuio_tensor_t* c, const gpuio_matmul_options_t*, uint64_t,
+                                char chosen[64], gpuio_stream_t) {
+  if (chosen) chosen[0] = 0;
+  return unsupported("gpuio_tune_matmul", kOperations, ctx, {a, b, c});
+}
+
+}  // extern "C"

@@ -1,0 +1,72 @@
+// Operations on tensors: what the client's tensors may be, and what is said of those that may not.
+#include "check.h"
+
+#include <gpuio/gpuio_ops.h>
+#include <math.h>
+
+static gpuio_context_t ctx;
+#define BAD(call) CHECK_CODE(GPUIO_ERROR_INVALID_ARG, call)
+#define SAYS(words) CHECK(strstr(gpuio_last_error_message(), words) != NULL)
+
+static void softmax_in_order_of_the_stream(void) {
+  float *x = NULL, out[8];
+  OK(gpuio_malloc_device(ctx, 1 << 12, (void**)&x));
+  const float in[8] = {0, 0, 0, 0, 1, 1, 1, 1};
+  const gpuio_tensor_t t = {.data = x, .rank = 2, .shape = {2, 4}};
+  gpuio_stream_t stream;
+  OK(gpuio_stream_create(ctx, &stream, GPUIO_STREAM_DEFAULT));
+  OK(gpuio_memcpy_async(ctx, x, in, sizeof in, stream));
+  OK(gpuio_softmax(ctx, &t, &t, stream));
+  OK(gpuio_memcpy_async(ctx, out, x, sizeof out, stream));
+  OK(gpuio_stream_synchronize(ctx, stream));
+  for (int i = 0; i < 8; ++i) CHECK(fabsf(out[i] - 0.25f) < 1e-6f);
+  OK(gpuio_stream_destroy(ctx, stream));
+  OK(gpuio_free(ctx, x));
+}
+
+static void tensors_that_cannot_be(void) {
+  float data[64];
+  const gpuio_tensor_t good = {.data = data, .rank = 2, .shape = {4, 16}};
+  gpuio_tensor_t t = good;
+  t.rank = 5;
+  BAD(gpuio_softmax(ctx, &t, &good, NULL));
+  SAYS("x: rank = 5: give one from 1 to 4");
+  t = good, t.dtype = (gpuio_dtype_t)77;
+  BAD(gpuio_softmax(ctx, &t, &good, NULL));
+  SAYS("x: dtype = 77");
+  t = good, t.shape[0] = (uint64_t)1 << 40;
+  BAD(gpuio_softmax(ctx, &t, &good, NULL));
+  SAYS("x: shape[0] = 1099511627776: at most 2147483647");
+  t = good, t.stride[0] = UINT64_MAX / 2, t.stride[1] = 1;
+  BAD(gpuio_softmax(ctx, &t, &good, NULL));
+  SAYS("more elements than can be addressed");
+  t = good, t.stride[0] = 16, t.stride[1] = 2;
+  BAD(gpuio_softmax(ctx, &t, &good, NULL));
+  SAYS("x: f32 4 x 16: stride[1] = 2: the last dimension has its elements side by side");
+  t = good, t.data = (char*)data + 2;
+  BAD(gpuio_softmax(ctx, &t, &good, NULL));
+  SAYS("not aligned to its elements of 4 bytes");
+  t = good, t.data = NULL;
+  BAD(gpuio_softmax(ctx, &t, &good, NULL));
+  SAYS("x: f32 4 x 16: its data is NULL");
+  t = good, t.shape[0] = 0, t.data = NULL;
+  OK(gpuio_softmax(ctx, &t, &t, NULL));  // nothing to do
+
+  void* block = NULL;
+  OK(gpuio_malloc_device(ctx, 128, &block));
+  t = good, t.data = block;
+  CHECK_CODE(GPUIO_ERROR_INVALID_ADDRESS, gpuio_softmax(ctx, &t, &good, NULL));
+  SAYS("x: f32 4 x 16");
+  OK(gpuio_free(ctx, block));
+}
+
+int main(void) {
+  gpuio_config_t config = GPUIO_CONFIG_DEFAULT;
+  OK(gpuio_init(&ctx, &config));
+  CHECK(strcmp(gpuio_dtype_name(GPUIO_DTYPE_BF16), "bf16") == 0);
+  CHECK(strcmp(gpuio_dtype_name((gpuio_dtype_t)99), "?") == 0);
+  softmax_in_order_of_the_stream();
+  tensors_that_cannot_be();
+  OK(gpuio_finalize(ctx));
+  return check_failed;
+}
