@@ -68,7 +68,7 @@ typedef struct {
   const gpuio_tensor_t* scale_a;  // f32, m: a row of a is what it holds times this (a token's scale)
   const gpuio_tensor_t* scale_b;  // f32, n: so for a column of the product (a channel's); of i4 n x ceil(k /
                                   // 128): one for every 128 of k
-  const gpuio_tensor_t* bias;  // f32, f16 or bf16, n: added to each row
+  const gpuio_tensor_t* bias;     // f32, f16 or bf16, n: added to each row
 } gpuio_matmul_options_t;
 
 // c (m x n) = a (m x k) * b (k x n). Rank 3: as many products as the first dimension says; where that of b is
@@ -114,16 +114,19 @@ GPUIO_API gpuio_error_t gpuio_attention(gpuio_context_t ctx, const gpuio_tensor_
 
 // ---- Rows: the last dimension, whatever the others are. f32, f16, bf16; y of x's type or f32; y may be x.
 
-// Error: 2^-21 of each result, and u. A row of -infinities is one of NaNs, as elsewhere.
+// Error: 2^-21 + s (the row's largest - x) of each result, and u. A row of -infinities is one of NaNs, as
+// elsewhere.
 GPUIO_API gpuio_error_t gpuio_softmax(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* y,
                                       gpuio_stream_t stream);
 // (x - mean) / sqrt(variance + epsilon) * gain + bias; gain and bias: f32 or x's type, of the row's length,
-// or NULL. The variance is of the differences from the mean, in a second pass. Error: 2^-19 of the largest
-// |result| without bias, and u.
+// or NULL. The variance is of the differences from the mean, in a second pass. Error: 2^-19 of the row's
+// largest |result| without bias, s of what the bias is added to, and u; where sums of squares stay in f32's
+// range.
 GPUIO_API gpuio_error_t gpuio_layer_norm(gpuio_context_t ctx, const gpuio_tensor_t* x,
                                          const gpuio_tensor_t* gain, const gpuio_tensor_t* bias,
                                          float epsilon, const gpuio_tensor_t* y, gpuio_stream_t stream);
-// x / sqrt(mean of squares + epsilon) * gain. Error: 2^-20 of each result, and u.
+// x / sqrt(mean of squares + epsilon) * gain. Error: 2^-20 of each result, and u; where sums of squares stay
+// in f32's range.
 GPUIO_API gpuio_error_t gpuio_rms_norm(gpuio_context_t ctx, const gpuio_tensor_t* x,
                                        const gpuio_tensor_t* gain, float epsilon, const gpuio_tensor_t* y,
                                        gpuio_stream_t stream);
@@ -135,13 +138,14 @@ typedef enum {
   GPUIO_REDUCE_MUL = 3
 } gpuio_reduce_t;
 
-// y: x's shape without its last dimension (rank 1 gives one element). Floats, and i32 u32 i64 u64, which
-// wrap; y of x's type, or f32 for 16-bit floats. MIN and MAX pass over NaNs. Of nothing: 0, 1, or the type's
-// largest or smallest. Long rows are divided among workgroups. Error of ADD: 64 s * sum |x| up to 2^32
-// elements, and u.
+// y: x's shape without its last dimension (rank 1 gives one element), without gaps. Floats, and i32 u32 i64
+// u64, which wrap; y of x's type, or f32 for 16-bit floats. MIN and MAX pass over NaNs. Of no elements: 0, 1,
+// or the type's largest or smallest (of floats the infinities). Long rows are divided among workgroups; the
+// order follows from the shape alone. Error of ADD: 64 s * sum |x|, and u; of MUL: s a factor.
 GPUIO_API gpuio_error_t gpuio_reduce(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_reduce_t op,
                                      const gpuio_tensor_t* y, gpuio_stream_t stream);
-// y[i] = x[0] op ... op x[i], or to x[i - 1] if exclusive. Types as gpuio_reduce; ADD only of floats.
+// y[i] = x[0] op ... op x[i], or to x[i - 1] if exclusive. y: x's shape, may be x. Types, order and error as
+// gpuio_reduce; ADD only of floats.
 GPUIO_API gpuio_error_t gpuio_scan(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_reduce_t op,
                                    bool exclusive, const gpuio_tensor_t* y, gpuio_stream_t stream);
 // The largest of each row, descending, and where they were; of equals the lower index is first, NaNs last.

@@ -120,6 +120,13 @@ class Call {
   Status status_;
 };
 
+static_assert(GPUIO_REDUCE_ADD == int(ops::Fold::add) && GPUIO_REDUCE_MIN == int(ops::Fold::min) &&
+              GPUIO_REDUCE_MAX == int(ops::Fold::max) && GPUIO_REDUCE_MUL == int(ops::Fold::mul));
+Result<ops::Fold> fold_of(gpuio_reduce_t op) {
+  if (op >= GPUIO_REDUCE_ADD && op <= GPUIO_REDUCE_MUL) return static_cast<ops::Fold>(op);
+  return fail(Code::invalid_arg, "op = {}: give a GPUIO_REDUCE_ of 0 to {}", int(op), int(GPUIO_REDUCE_MUL));
+}
+
 constexpr const char* kOperations = "such operation";
 
 }  // namespace
@@ -141,6 +148,51 @@ gpuio_error_t gpuio_softmax(gpuio_context_t ctx, const gpuio_tensor_t* x, const 
   });
 }
 
+gpuio_error_t gpuio_layer_norm(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* gain,
+                               const gpuio_tensor_t* bias, float epsilon, const gpuio_tensor_t* y,
+                               gpuio_stream_t stream) {
+  return call("gpuio_layer_norm", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const auto from = call("x", x), to = call("y", y);
+    const auto times = call.optional("gain", gain), plus = call.optional("bias", bias);
+    return call.run([&](const ops::Place& p) { return ops::layer_norm(p, from, times, plus, epsilon, to); });
+  });
+}
+
+gpuio_error_t gpuio_rms_norm(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* gain,
+                             float epsilon, const gpuio_tensor_t* y, gpuio_stream_t stream) {
+  return call("gpuio_rms_norm", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const auto from = call("x", x), to = call("y", y);
+    const auto times = call.optional("gain", gain);
+    return call.run([&](const ops::Place& p) { return ops::rms_norm(p, from, times, epsilon, to); });
+  });
+}
+
+gpuio_error_t gpuio_reduce(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_reduce_t op,
+                           const gpuio_tensor_t* y, gpuio_stream_t stream) {
+  return call("gpuio_reduce", ctx, [&](Context& c) -> Status {
+    Call call(c, stream);
+    const auto from = call("x", x), to = call("y", y);
+    return call.run([&](const ops::Place& p) -> Status {
+      const auto fold = fold_of(op);
+      return fold ? ops::reduce(p, from, *fold, to) : fold.error();
+    });
+  });
+}
+
+gpuio_error_t gpuio_scan(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_reduce_t op, bool exclusive,
+                         const gpuio_tensor_t* y, gpuio_stream_t stream) {
+  return call("gpuio_scan", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const auto from = call("x", x), to = call("y", y);
+    return call.run([&](const ops::Place& p) -> Status {
+      const auto fold = fold_of(op);
+      return fold ? ops::scan(p, from, *fold, exclusive, to) : fold.error();
+    });
+  });
+}
+
 // ---- Not built yet
 
 gpuio_error_t gpuio_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a, const gpuio_tensor_t* b,
@@ -157,22 +209,6 @@ gpuio_error_t gpuio_attention(gpuio_context_t ctx, const gpuio_tensor_t* q, cons
                               const gpuio_tensor_t* v, const gpuio_tensor_t* out,
                               const gpuio_attention_options_t*, gpuio_stream_t) {
   return unsupported("gpuio_attention", kOperations, ctx, {q, k, v, out});
-}
-gpuio_error_t gpuio_layer_norm(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t*,
-                               const gpuio_tensor_t*, float, const gpuio_tensor_t* y, gpuio_stream_t) {
-  return unsupported("gpuio_layer_norm", kOperations, ctx, {x, y});
-}
-gpuio_error_t gpuio_rms_norm(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t*, float,
-                             const gpuio_tensor_t* y, gpuio_stream_t) {
-  return unsupported("gpuio_rms_norm", kOperations, ctx, {x, y});
-}
-gpuio_error_t gpuio_reduce(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_reduce_t,
-                           const gpuio_tensor_t* y, gpuio_stream_t) {
-  return unsupported("gpuio_reduce", kOperations, ctx, {x, y});
-}
-gpuio_error_t gpuio_scan(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_reduce_t, bool,
-                         const gpuio_tensor_t* y, gpuio_stream_t) {
-  return unsupported("gpuio_scan", kOperations, ctx, {x, y});
 }
 gpuio_error_t gpuio_top_k(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t*,
                           const gpuio_tensor_t* indices, gpuio_stream_t) {

@@ -8,11 +8,22 @@
 //   return plan.run(*stream);
 #pragma once
 
+#include <optional>
+
 #include "ops/kernels.hpp"
 
 namespace gpuio::ops {
 
 // Rows: norm.cpp
 Status softmax(const Place& place, const Tensor& x, const Tensor& y);
+Status layer_norm(const Place& place, const Tensor& x, const std::optional<Tensor>& gain,
+                  const std::optional<Tensor>& bias, float epsilon, const Tensor& y);
+Status rms_norm(const Place& place, const Tensor& x, const std::optional<Tensor>& gain, float epsilon,
+                const Tensor& y);
+
+enum class Fold : std::uint8_t { add, min, max, mul };  // the values of gpuio_reduce_t
+// reduce.cpp, scan.cpp
+Status reduce(const Place& place, const Tensor& x, Fold fold, const Tensor& y);
+Status scan(const Place& place, const Tensor& x, Fold fold, bool exclusive, const Tensor& y);
 
 }  // namespace gpuio::ops

@@ -76,6 +76,15 @@ inline double roundoff(Dtype type) {
     default: return 0;
   }
 }
+// The gap between the smallest numbers of a type, where rounding is no longer relative.
+inline double smallest(Dtype type) {
+  switch (type) {
+    case Dtype::f32: return std::ldexp(1.0, -149);
+    case Dtype::f16: return std::ldexp(1.0, -24);
+    case Dtype::bf16: return std::ldexp(1.0, -133);
+    default: return 0;
+  }
+}
 
 // One device: GetParam() is "cpu", "vulkan" or "cuda".
 class OpsTest : public ::testing::TestWithParam<const char*> {
@@ -112,6 +121,10 @@ class OpsTest : public ::testing::TestWithParam<const char*> {
     for (const std::string& text : test_vulkan::Messages::all().texts) ADD_FAILURE() << text;
     test_vulkan::Messages::all().texts.clear();
   }
+
+  // A software Vulkan driver takes half a second for a kernel with barriers: types are sampled there, and all
+  // tried on the CPU.
+  bool slow_to_compile() const { return device_->info().backend == gpu::Backend::vulkan; }
 
   // Every byte 0xA5 at first. `stride`: dense where empty.
   Array array(std::string_view name, Dtype type, std::vector<std::uint64_t> shape,

@@ -1,10 +1,10 @@
 // Tensors seen as rows of columns: what all operations along the last dimension share.
 //
-// A workgroup takes a row, and the next one a grid further on; its lanes take every 256th column. Pure; any
-// thread.
+// A workgroup takes a row, and the next one a grid further on; its lanes take neighbouring columns, `width`
+// each at a time. Pure; any thread.
 #pragma once
 
-#include "ops/kernels.hpp"
+#include "ops/elements.hpp"
 
 namespace gpuio::ops {
 
@@ -16,17 +16,38 @@ struct Rows {
 // INVALID_ARG where the rows are not evenly spaced.
 Result<Rows> rows_of(const Tensor& t);
 
-inline constexpr std::uint32_t kRowLanes = 256;
+// x and y of one shape: floats in x; in y its type, or f32.
+Status floats_by_rows(const Tensor& x, const Tensor& y);
+
+// How the lanes of a workgroup share a row.
+struct Lanes {
+  std::uint32_t lanes = 256, width = 1;
+};
+// Short rows get fewer lanes: a barrier costs by the lane.
+Lanes lanes_for(std::uint32_t columns, std::uint32_t width);
 
 // For bodies: f(row) for each row of this workgroup, f with barriers and all.
 template <class F>
-constexpr void for_rows(kernel::Ctx k, const kernel::Val<kernel::u64>& rows, const F& f) {
+void for_rows(kernel::Ctx k, const kernel::Val<kernel::u64>& rows, const F& f) {
   for (auto row : k.range(k.cta().as<kernel::u64>(), rows, k.nctas().as<kernel::u64>())) f(row);
 }
-// f(column) for each of this lane.
+// f(column) for the first of each `width` of this lane.
 template <class F>
-constexpr void for_columns(kernel::Ctx k, const kernel::Val<kernel::u32>& columns, const F& f) {
-  for (auto column : k.range(k.tid(), columns, kRowLanes)) f(column);
+void for_columns(kernel::Ctx k, const kernel::Val<kernel::u32>& columns, Lanes by, const F& f) {
+  for (auto column : k.range(k.tid() * by.width, columns, by.lanes * by.width))
+    f(column.template as<kernel::u64>());
 }
+
+// A sum whose error does not grow with the number of terms: two roundings, and one a doubling of what add()
+// takes at once (Kahan). An infinity or a NaN makes it one.
+class Sum {
+ public:
+  explicit Sum(kernel::Ctx k) : sum_(k.var(0.0f)), lost_(k.var(0.0f)) {}
+  void add(const std::vector<kernel::Val<kernel::f32>>& terms);
+  kernel::Val<kernel::f32> get() const { return sum_.get(); }
+
+ private:
+  kernel::Var<kernel::f32> sum_, lost_;
+};
 
 }  // namespace gpuio::ops

@@ -24,6 +24,27 @@ static void softmax_in_order_of_the_stream(void) {
   OK(gpuio_free(ctx, x));
 }
 
+static void operations_on_rows(void) {
+  float x[6] = {1, 2, 3, 4, 6, 8}, gain[3] = {1, 1, 2}, y[6], sums[2];
+  const gpuio_tensor_t from = {.data = x, .rank = 2, .shape = {2, 3}},
+                       to = {.data = y, .rank = 2, .shape = {2, 3}};
+  const gpuio_tensor_t times = {.data = gain, .rank = 1, .shape = {3}},
+                       sum = {.data = sums, .rank = 1, .shape = {2}};
+  OK(gpuio_rms_norm(ctx, &from, &times, 0, &to, NULL));
+  OK(gpuio_reduce(ctx, &from, GPUIO_REDUCE_MAX, &sum, NULL));
+  OK(gpuio_stream_synchronize(ctx, NULL));
+  CHECK(fabsf(y[0] - 1 / sqrtf(14.0f / 3)) < 1e-6f && fabsf(y[2] - 6 / sqrtf(14.0f / 3)) < 1e-6f);
+  CHECK(sums[0] == 3 && sums[1] == 8);
+  OK(gpuio_layer_norm(ctx, &from, NULL, &times, 0, &to, NULL));
+  OK(gpuio_stream_synchronize(ctx, NULL));
+  CHECK(fabsf(y[0] - (1 - sqrtf(1.5f))) < 1e-6f && y[1] == 1);
+  OK(gpuio_scan(ctx, &from, GPUIO_REDUCE_ADD, true, &to, NULL));
+  OK(gpuio_stream_synchronize(ctx, NULL));
+  CHECK(y[0] == 0 && y[2] == 3 && y[3] == 0 && y[5] == 10);
+  BAD(gpuio_reduce(ctx, &from, (gpuio_reduce_t)9, &sum, NULL));
+  SAYS("op = 9");
+}
+
 static void tensors_that_cannot_be(void) {
   float data[64];
   const gpuio_tensor_t good = {.data = data, .rank = 2, .shape = {4, 16}};
@@ -66,6 +87,7 @@ int main(void) {
   CHECK(strcmp(gpuio_dtype_name(GPUIO_DTYPE_BF16), "bf16") == 0);
   CHECK(strcmp(gpuio_dtype_name((gpuio_dtype_t)99), "?") == 0);
   softmax_in_order_of_the_stream();
+  operations_on_rows();
   tensors_that_cannot_be();
   OK(gpuio_finalize(ctx));
   return check_failed;
