@@ -64,7 +64,7 @@ def check(path, text):
     if code and len(lines) > LINES_MAX + 1:
         yield len(lines), f"{len(lines)} lines; {LINES_MAX} at most: split it by what its parts are for"
     here = folder_of(path)
-    test = re.search(r"_(test|fuzz|bench)\.cpp$", path) is not None
+    test = re.search(r"_((test|fuzz|bench)\.cpp|fixture\.hpp)$", path) is not None
     for n, line in enumerate(lines, 1):
         if code and UNFINISHED.search(line):
             yield n, "unfinished work is an issue, not a comment"
