@@ -2,32 +2,25 @@
 // interpreter, in the first cache and from DRAM. Contenders take turns in one run, all on verified data. Time
 // is the thread's own processor time, so that a busy machine does not punish whoever runs longer at a time.
 //
-//   kernels_cpu [--seconds S] [--memory ELEMENTS] [--only KERNEL]
+//   bench_kernels_cpu --pairs N [--smoke] [--only KERNEL]
 //
-// JSON on standard output, for bench/compare.py: a case is a kernel, where its data is and how it is
-// launched; figures are million elements a second, `ours` being native execution. "times_loop": how many
-// times the loop's time native execution takes, the median of the rounds.
-//
-// Launches: `one`, a workgroup for the thread, whose lanes stride over all elements; `lane`, an element a
-// lane.
+// A workgroup for the thread, whose lanes stride over all elements; or an element a lane.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <functional>
 
+#include "bench/report.hpp"
 #include "gpu/cpu/blocked.hpp"
 #include "gpu/cpu/native.hpp"
 #include "kernels.hpp"
 
 namespace gpuio::bench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 double thread_ns() {
   timespec t{};
@@ -63,18 +56,19 @@ gpu::Argument buffer(std::vector<T>& v) {
   return {reinterpret_cast<std::uintptr_t>(v.data()), v.size()};
 }
 
-struct Case {
+struct KernelCase {
   View kernel;
   gpu::Native native;
   std::function<std::vector<gpu::Argument>(Data&)> arguments;
   std::function<void(Data&)> loop;
   std::function<std::vector<f64>(const Data&)> result;  // what must agree
-  f64 tolerance = 0;                                    // where sums are taken in another order
+  f64 target = 0;     // at most so many times the loop, from memory; 0: none
+  f64 tolerance = 0;  // where sums are taken in another order
 };
 
 constexpr f32 kA = 0.66f;
 
-std::vector<Case> cases() {
+std::vector<KernelCase> cases() {
   const auto y = [](const Data& d) { return std::vector<f64>(d.y.begin(), d.y.end()); };
   const auto counts = [](const Data& d) { return std::vector<f64>(d.counts.begin(), d.counts.end()); };
   const auto sum = [](const Data& d) {
@@ -88,15 +82,15 @@ std::vector<Case> cases() {
   using gpu::cpu::make_native;
   return {
       {saxpy.view(), make_native(saxpy), x_to_y, [](Data& d) { saxpy_loop(kA, d.x.data(), d.y.data(), d.n); },
-       y},
+       y, 1.2},
       {triad.view(), make_native(triad),
        [](Data& d) {
          return std::vector{scalar(to_bits(kA)), buffer(d.x), buffer(d.start), buffer(d.y), scalar(d.n)};
        },
-       [](Data& d) { triad_loop(kA, d.x.data(), d.start.data(), d.y.data(), d.n); }, y},
+       [](Data& d) { triad_loop(kA, d.x.data(), d.start.data(), d.y.data(), d.n); }, y, 1.2},
       {reduce.view(), make_native(reduce),
        [](Data& d) { return std::vector{buffer(d.x), buffer(d.sums), scalar(d.n)}; },
-       [](Data& d) { d.sums[0] = reduce_loop(d.x.data(), d.n); }, sum, 1e-3},
+       [](Data& d) { d.sums[0] = reduce_loop(d.x.data(), d.n); }, sum, 1.2, 1e-3},
       {polynomial.view(), make_native(polynomial), x_to_y,
        [](Data& d) { polynomial_loop(kA, d.x.data(), d.y.data(), d.n); }, y},
       {histogram.view(), make_native(histogram),
@@ -108,7 +102,7 @@ std::vector<Case> cases() {
 }
 
 // A launch, workgroup after workgroup.
-std::function<Status()> launch(const Case& c, const gpu::Native& native, Data& d, u32 groups) {
+std::function<Status()> launch(const KernelCase& c, const gpu::Native& native, Data& d, u32 groups) {
   return [&native, groups, arguments = c.arguments(d),
           shared = std::vector<u64>(shared_bytes(c.kernel) / 8 + 1)]() mutable -> Status {
     for (u32 g = 0; g < groups; ++g)
@@ -127,86 +121,51 @@ bool agree(const std::vector<f64>& a, const std::vector<f64>& b, f64 tolerance) 
   return std::ranges::equal(a, b, [&](f64 p, f64 q) { return std::fabs(p - q) <= tolerance * std::fabs(q); });
 }
 
-f64 median(std::vector<f64> v) {
-  std::ranges::nth_element(v, v.begin() + std::ptrdiff_t(v.size() / 2));
-  return v[v.size() / 2];
-}
-
-struct Contender {
-  std::string_view name;
-  std::function<Status()> run;
-  std::vector<f64> ns{};
-};
-
-// One case: a member of "cases", or why not.
-Result<std::string> compare(const Case& c, Data& d, std::string_view where, bool one_group, double seconds) {
+void compare(Report& report, const KernelCase& c, Data& d, std::string_view where, bool one_group) {
   auto blocked = gpu::cpu::make_blocked(c.kernel);
-  if (!blocked) return fail(std::move(blocked.error()));
+  if (!blocked) die(blocked.error().message());
   const u32 groups = one_group ? 1 : (d.n + 255) / 256;
-  Contender contenders[] = {{"loop", [&] { return c.loop(d), Status(); }},
-                            {"ours", launch(c, c.native, d, groups)},
-                            {"blocked", launch(c, *blocked, d, groups)}};
   d.reset();
   c.loop(d);
   const std::vector<f64> want = c.result(d);
   // In cache the work repeats within one measurement, so that the clock does not matter.
-  const u32 repeats = std::max(1u, (1u << 17) / d.n);
-  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
-  for (int round = 0; round < 3 || Clock::now() < end; ++round)
-    for (Contender& one : contenders) {
+  const u32 repeats = report.smoke() ? 1 : std::max(1u, (1u << 17) / d.n);
+  const auto timed = [&](std::string_view name, std::function<Status()> run) {
+    return [&, name, run = std::move(run)] {
       d.reset();
-      if (Status s = one.run(); !s) return fail(std::move(s));
+      if (Status s = run(); !s) die(s.message());
       if (!agree(c.result(d), want, c.tolerance))
-        return fail(Code::general, "{}, {}: {} differs from the loop", c.kernel.name, where, one.name);
-      const double t = thread_ns();
-      for (u32 r = 0; r < repeats; ++r) (void)one.run();
-      one.ns.push_back((thread_ns() - t) / repeats / d.n);
-    }
-  std::string out = fmt::format(R"("{} {} {}": {{)", c.kernel.name, where, one_group ? "one" : "lane");
-  for (const Contender& one : contenders) {
-    out += fmt::format(R"("{}": [)", one.name);
-    for (const f64& ns : one.ns) out += fmt::format("{}{:.1f}", &ns == one.ns.data() ? "" : ", ", 1e3 / ns);
-    out += "], ";
-  }
-  std::vector<f64> times;
-  for (std::size_t r = 0; r < contenders[0].ns.size(); ++r)
-    times.push_back(contenders[1].ns[r] / contenders[0].ns[r]);
-  return out + fmt::format(R"("elements": {}, "loop_ns": {:.3f}, "times_loop": {:.2f}}})", d.n,
-                           median(contenders[0].ns), median(times));
-}
-
-int run(double seconds, u32 memory, std::string_view only) {
-  Data cache(2048), dram(memory);
-  std::string rows;
-  for (const Case& c : cases()) {
-    if (!only.empty() && only != c.kernel.name) continue;
-    struct Where {
-      Data& data;
-      std::string_view name;
-      bool one_group;
+        die(fmt::format("{}, {}: {} differs from the loop", c.kernel.name, where, name));
+      const double start = thread_ns();
+      for (u32 r = 0; r < repeats; ++r) (void)run();
+      return (thread_ns() - start) / repeats / d.n;
     };
-    for (const Where& w : {Where{cache, "l1", true}, Where{dram, "dram", true}, Where{dram, "dram", false}}) {
-      auto row = compare(c, w.data, w.name, w.one_group, seconds);
-      if (!row) return fmt::print(stderr, "{}\n", row.error().message()), 1;
-      rows += (rows.empty() ? "\n  " : ",\n  ") + *row;
-    }
-  }
-  fmt::print("{{\"bench\": \"kernels_cpu\", \"threads\": 1, \"compiler\": \"{}\", \"cases\": {{{}\n}}}}\n",
-             __VERSION__, rows);
-  return 0;
+  };
+  Case& row = report.add(
+      fmt::format("{}, {}, {}", c.kernel.name, where, one_group ? "one workgroup" : "a lane an element"),
+      "ns/element", Better::less);
+  if (c.target && d.n > 2048 && one_group) row.target("loop", c.target);
+  row.note("one thread; the loop is written by hand, the compiler vectorises both");
+  row.sample(report, {{"ours", timed("ours", launch(c, c.native, d, groups))},
+                      {"loop", timed("loop", [&] { return c.loop(d), Status(); })},
+                      {"interpreted", timed("interpreted", launch(c, *blocked, d, groups))}});
 }
 
 }  // namespace
 }  // namespace gpuio::bench
 
 int main(int argc, char** argv) {
-  double seconds = 1;
-  unsigned memory = 16u << 20;
-  const char* only = "";
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::strcmp(argv[i], "--seconds") == 0) seconds = std::atof(argv[i + 1]);
-    if (std::strcmp(argv[i], "--memory") == 0) memory = unsigned(std::max(256, std::atoi(argv[i + 1])));
+  using namespace gpuio::bench;
+  Report report(argc, argv);
+  std::string_view only;
+  for (int i = 1; i + 1 < argc; ++i)
     if (std::strcmp(argv[i], "--only") == 0) only = argv[i + 1];
+  Data cache(2048), memory(report.smoke() ? 1u << 16 : 16u << 20);
+  for (const KernelCase& c : cases()) {
+    if (!only.empty() && only != c.kernel.name) continue;
+    compare(report, c, cache, "in cache", true);
+    compare(report, c, memory, "from memory", true);
+    compare(report, c, memory, "from memory", false);
   }
-  return gpuio::bench::run(seconds, memory, only);
+  return report.print();
 }

@@ -42,7 +42,9 @@ class Warm {
     // Nobody answers requests here, so there may be none.
     for (u64 page = 0; page < bytes / page_bytes; ++page)
       if (!cache_->find(page)) die(fmt::format("page {} is not in the cache", page));
-    table_ = {.words = cache_->words(), .page_shift = u32(std::countr_zero(page_bytes))};
+    gpu::Buffer& pins = buffer(kernel::native::PinTables::bytes_for(1, cache_->frames()));
+    pins_.initialize(pins.host(), 1, cache_->frames());
+    table_ = {.words = cache_->words(), .page_shift = u32(std::countr_zero(page_bytes)), .pins = &pins_};
   }
 
   const u32* words() const { return reinterpret_cast<const u32*>(data_->host()); }
@@ -78,6 +80,7 @@ class Warm {
   std::unique_ptr<paging::Cache> cache_;
   std::vector<std::unique_ptr<gpu::Buffer>> buffers_;
   gpu::Buffer* data_ = nullptr;
+  kernel::native::PinTables pins_;
   kernel::native::PageTable table_;
 };
 

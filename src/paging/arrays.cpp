@@ -136,22 +136,42 @@ Result<RunReport> Arrays::run(const Kernel& form, const gpu::Grid& grid,
 Result<std::unique_ptr<gpu::Kernel>> Arrays::load_native(const Launch& launch, gpu::Argument& table) {
   // Several workers read ahead at once, and what one of them asked for must still be there when it comes.
   const std::uint32_t workers = std::max(device_.info().compute_units, 1u);
+  using kernel::native::PinTables;
+  struct alignas(64) Tables {
+    kernel::native::PageTable pages;
+    PinTables pins;
+  };
   if (!table_) {
-    auto made = device_.allocate(gpu::MemoryKind::pinned, sizeof(kernel::native::PageTable));
+    auto made = device_.allocate(gpu::MemoryKind::pinned,
+                                 sizeof(Tables) + PinTables::bytes_for(workers, cache_->frames()));
     if (!made) return fail(std::move(made).error());
     table_ = std::move(*made);
   }
-  new (table_->host()) kernel::native::PageTable{
+  auto* const tables = new (table_->host()) Tables;
+  tables->pins.initialize(table_->host() + sizeof(Tables), workers, cache_->frames());
+  tables->pages = {
       .words = cache_->words(),
       .page_shift = std::uint32_t(std::countr_zero(cache_->page_bytes())),
       .out_of_range = std::uint32_t(-int(Code::invalid_address)),
+      .pins = &tables->pins,
       .ahead_max = std::min({64u, cache_->frames() / 4 / workers, cache_->mailboxes() / 2 / workers})};
+  pins_ = &tables->pins;
   table = {table_->address(), 0};
   return device_.load({.name = launch.kernel.name,
                        .block = launch.kernel.block,
                        .shared_bytes = kernel::shared_bytes(launch.kernel),
                        .parameters = std::uint32_t(launch.kernel.params.size()) + 1,
                        .native = launch.form.native});
+}
+
+// What native workers kept is for one launch.
+void Arrays::drop_pins() {
+  device::Native m(cache_->words());
+  pins_->drop_idle([&](std::uint32_t frame) {
+    device::Lane<device::Native> lane;
+    lane.frame = frame;
+    device::steps::unpin<device::Native>(m, lane);
+  });
 }
 
 Status Arrays::run_waiting(Launch& launch) {
@@ -192,6 +212,7 @@ Status Arrays::wait_for_kernel(Launch& launch, const gpu::Kernel& kernel,
   if (ran.ok()) ran = await(launch, &s);
   launch.report.running_seconds = double(launch.spent_ns() - launched_ns) / 1e9;
   if (ran.code() == Code::device_lost) return ran;  // its lanes may go on asking
+  if (launch.report.native) drop_pins();
   // The mailboxes that lanes left behind are finished in the host's copy of the directory.
   Status fetched = cache_->from_device(*stream_);
   if (fetched) fetched = stream_->wait(stream_->last(), launch.options.grace_ns);

@@ -43,6 +43,10 @@
 #include "paging/service.hpp"
 #include "paging/space.hpp"
 
+namespace gpuio::kernel::native {
+struct PinTables;
+}
+
 namespace gpuio::paging {
 
 // g++ 12 takes scoped enumerators for shadowing.
@@ -143,13 +147,16 @@ class Arrays {
                bool look,
                const std::function<void(std::uint64_t page, const std::byte* bytes, bool hit)>& use);
   Status await(Launch& launch, Service* service);
+  void drop_pins();
 
   gpu::Device& device_;
   const ArraysOptions options_;
   std::map<std::uint64_t, Held> held_;  // by an array's first page
   std::unique_ptr<Space> space_;
   std::unique_ptr<Cache> cache_;
-  std::unique_ptr<gpu::Buffer> table_;  // a PageTable; kept, as all buffers are, for a kernel that never ends
+  std::unique_ptr<gpu::Buffer>
+      table_;  // a PageTable and its pins; kept, as all buffers are, for a kernel that never ends
+  kernel::native::PinTables* pins_ = nullptr;  // in it
   std::unique_ptr<gpu::Stream> stream_;
   std::unique_ptr<Pager> pager_;    // for answers between launches
   std::unique_ptr<Copier> copier_;  // of a local cache, from the first run that waits

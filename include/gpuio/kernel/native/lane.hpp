@@ -100,6 +100,17 @@ template <class F>
 GPUIO_INLINE void each_lane(const Some& some, F f) {
   for (u32 on = active(some); on != 0; on &= on - 1) f(u32(std::countr_zero(on)));
 }
+// Until one answers no, which is then the answer.
+template <class F>
+GPUIO_INLINE bool each_lane_while(Full, F f) {
+  return f(0) && f(1) && f(2) && f(3) && f(4) && f(5) && f(6) && f(7);
+}
+template <class F>
+GPUIO_INLINE bool each_lane_while(const Some& some, F f) {
+  for (u32 on = active(some); on != 0; on &= on - 1)
+    if (!f(u32(std::countr_zero(on)))) return false;
+  return true;
+}
 // f(element) of a vector of 1, 2 or 4.
 template <u32 Width, class F>
 GPUIO_INLINE void each_element(F f) {

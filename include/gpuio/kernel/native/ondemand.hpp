@@ -3,12 +3,10 @@
 //
 // The lanes take the page directory's own steps (device/lane.hpp). What is added is what a worker remembers:
 //  - A window: the page that it read last, which stays pinned. Eight lanes in it are one plain load.
-//  - A window a lane, for lanes that go ways of their own: all pages are looked up and prefetched, then
-//  pinned,
-//    then read together; while every lane stays in its page no atomic is needed.
-// Pins only ever keep a frame from being given to another page, and whoever finds every way pinned takes the
-// element's bytes past the cache; so a pin that is held makes nobody wait. All are dropped before a worker
-// waits and at the end of its workgroup all the same.
+//  - Pins (pins.hpp), for lanes that go ways of their own: while every lane's page is in the table no atomic
+//  is
+//    needed, and the bytes of all lanes travel at once.
+// All are dropped before a worker waits.
 //
 // A worker that goes through an array in order asks for the pages ahead of it: an access that leaves at its
 // first turn, so that its request stays posted for whoever comes by.
@@ -37,12 +35,6 @@ struct OnDemandArray {
   u64 first = 0, count = 0, whole = 0;
   const std::byte* at = nullptr;
   u32 frame = 0;
-
-  // A window a lane; bit l of `pinned`: lane l's entry holds the pin, for the lanes after it in its page too.
-  std::array<u64, kLanes> lane_first{}, lane_count{};
-  std::array<const std::byte*, kLanes> lane_at{};
-  std::array<u32, kLanes> lane_frame{};
-  u32 pinned = 0;
 
   // Reading in order: the page read last, the first that was not asked for, how far ahead to be.
   u64 page = device::kNoPage, asked = 0;
@@ -77,11 +69,30 @@ class Worker {
  public:
   // `arrays` outlive it. `turn`: this worker's own, it spreads workers over mailboxes and ways.
   Worker(const PageTable& table, OnDemandArray* arrays, u32 count, u32 turn)
-      : table_(table), m_(table.words), arrays_(arrays), count_(count), turn_(turn) {}
-  ~Worker() { drop_all(); }
+      : table_(table), m_(table.words), arrays_(arrays), count_(count), turn_(turn) {
+    if (!table.pins) return;
+    waited_ = table.pins->waited();
+    pins_ = table.pins->lease();
+    if (!pins_) return;
+    pinned_.pins = pins_->pins();
+    pinned_.mask = pins_->mask();
+  }
+  ~Worker() {
+    for (u32 i = 0; i < count_; ++i) drop(arrays_[i]);
+    if (!pins_) return;
+    // Given back first: who waits after this look finds the table idle.
+    pins_->give_back();
+    if (table_.pins->waited() != waited_) PinTables::drop_idle(*pins_, Unpin{*this});
+  }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  // What the pins hold, for lanes to look into.
+  struct Pinned {
+    const Pin* pins = nullptr;
+    u32 mask = 0;
+  };
+  const Pinned& pinned() const { return pinned_; }
   // What lies in no window. Values and statuses of the lanes in `active`; true: some failed.
   template <class T>
   [[gnu::noinline]] bool fetch(OnDemandArray& a, Accesses<T>& x, u32 active) {
@@ -129,13 +140,12 @@ class Worker {
   }
 
  private:
-  static constexpr u32 kNoFrame = ~u32{0};
+  const std::byte* frame_at(u64 frame) const { return table_.words.frames + (frame << table_.page_shift); }
+  static constexpr u32 kNoFrame = PinTable::kNone;
 
   u32 aborted() const {
     return u32(std::atomic_ref(table_.words.answers->abort).load(std::memory_order_relaxed));
   }
-  const std::byte* frame_at(u64 frame) const { return table_.words.frames + (frame << table_.page_shift); }
-
   // --- A page that is there ---
   // Where the page seems to be. Only the word before a pin tells.
   u32 find(u64 page) {
@@ -186,50 +196,49 @@ class Worker {
     hold(a, page, frame);
     return true;
   }
-  void drop_lanes(OnDemandArray& a) {
-    for_lanes(a.pinned, [&](u32 l) { unpin(a.lane_frame[l]); });
-    a.pinned = 0;
-    a.lane_count = {};
-  }
   void drop(OnDemandArray& a) {
     if (a.count) unpin(a.frame);
     a.count = a.whole = 0;
-    if (a.pinned) drop_lanes(a);
   }
+  struct Unpin {
+    Worker& worker;
+    void operator()(u32 frame) const { worker.unpin(frame); }
+  };
+  // Before it waits: nobody is to miss a frame for what is only kept.
   void drop_all() {
     for (u32 i = 0; i < count_; ++i) drop(arrays_[i]);
+    if (pins_) pins_->drop(Unpin{*this});
+    if (table_.pins && table_.pins->wait(Unpin{*this}) == waited_) ++waited_;  // nobody else so far
   }
 
-  // Lanes in several pages: a window for each whose page is there. Returns the others.
+  // Lanes in several pages: pins for those whose page is there. Returns the others.
   template <class T>
   u32 read_apart(OnDemandArray& a, Accesses<T>& x, const std::array<u64, kLanes>& page, u32 lanes) {
-    if (a.pinned) drop_lanes(a);
+    const u64 mask = (u64{1} << a.element_shift) - 1;
     std::array<u32, kLanes> frame;
     for_lanes(lanes, [&](u32 l) {
       frame[l] = find(page[l]);
-      if (frame[l] == kNoFrame) return;
-      // Before the pins, which let nothing pass: the bytes of all lanes travel at once.
-      __builtin_prefetch(frame_at(frame[l]) + (x.index[l] & ((u64{1} << a.element_shift) - 1)) * sizeof(T));
+      // Before the pins, which let nothing pass.
+      if (frame[l] != kNoFrame) __builtin_prefetch(frame_at(frame[l]) + (x.index[l] & mask) * sizeof(T));
     });
-    u32 there = 0, before = kLanes;
+    u32 missing = 0;
     for_lanes(lanes, [&](u32 l) {
-      const bool shared = before < kLanes && page[before] == page[l];
-      if (shared) {
-        frame[l] = frame[before];
-      } else if (frame[l] != kNoFrame) {
-        if (pin(page[l], frame[l])) a.pinned |= 1u << l;
-        else frame[l] = kNoFrame;
+      const Pin* const kept = pins_ ? pinned_.pins + (u32(page[l]) & pinned_.mask) : nullptr;
+      if (kept && kept->page == page[l]) {
+        x.value[l] = element<T>(kept->array, x.index[l]);
+        return;
       }
-      before = l;
-      if (frame[l] == kNoFrame) return;
-      there |= 1u << l;
-      a.lane_frame[l] = frame[l];
-      a.lane_at[l] = frame_at(frame[l]);
-      a.lane_first[l] = (page[l] - a.first_page) << a.element_shift;
-      a.lane_count[l] = std::min(u64{1} << a.element_shift, a.length - a.lane_first[l]);
+      if (frame[l] == kNoFrame || !pin(page[l], frame[l])) {
+        missing |= 1u << l;
+        return;
+      }
+      const std::byte* const at = frame_at(frame[l]);
+      x.value[l] = element<T>(at, x.index[l] & mask);
+      const Pin fresh{page[l], at - ((page[l] - a.first_page) << table_.page_shift)};
+      const u32 let_go = pins_ ? pins_->keep(fresh, frame[l]) : frame[l];
+      if (let_go != kNoFrame) unpin(let_go);
     });
-    for_lanes(there, [&](u32 l) { x.value[l] = element<T>(a.lane_at[l], x.index[l] - a.lane_first[l]); });
-    return lanes & ~there;
+    return missing;
   }
 
   // --- Pages that are not there ---
@@ -354,6 +363,9 @@ class Worker {
   OnDemandArray* const arrays_;
   const u32 count_;
   u32 turn_;
+  PinTable* pins_ = nullptr;
+  Pinned pinned_;
+  u64 waited_ = 0;
 };
 
 // What a kernel's workgroup needs of its on-demand arrays; nothing where it has none.

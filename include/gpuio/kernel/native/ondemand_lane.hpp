@@ -6,26 +6,32 @@
 
 namespace gpuio::kernel::native {
 
-// Accumulates in its top bit whether each off < count was so.
-GPUIO_INLINE u64 inside(u64 off, u64 count) { return ~off & (off - count); }
-
 // The lanes' elements, if all lie in the window.
 template <class T, class Index, class M>
 GPUIO_INLINE bool read_window(const OnDemandArray& a, const Index& index, const M& mask, T* value) {
-  u64 all_inside = a.count ? ~u64{0} : 0;
-  each_lane(mask, [&](u32 l) { all_inside &= inside(u64(index[l]) - a.first, a.count); });
-  if (!(all_inside >> 63)) return false;
-  each_lane(mask, [&](u32 l) { value[l] = element<T>(a.at, u64(index[l]) - a.first); });
-  return true;
+  if (a.count == 0) return false;
+  // One after the other: what is elsewhere mostly shows at the first lane, and costs no more.
+  return each_lane_while(mask, [&](u32 l) {
+    const u64 at = u64(index[l]) - a.first;
+    if (at >= a.count) return false;
+    value[l] = element<T>(a.at, at);
+    return true;
+  });
 }
-// ... or each in its own.
+// ... or each in a page that the worker keeps.
 template <class T, class Index, class M>
-GPUIO_INLINE bool read_windows(const OnDemandArray& a, const Index& index, const M& mask, T* value) {
-  u64 all_inside = a.pinned ? ~u64{0} : 0;
-  each_lane(mask, [&](u32 l) { all_inside &= inside(u64(index[l]) - a.lane_first[l], a.lane_count[l]); });
-  if (!(all_inside >> 63)) return false;
-  each_lane(mask, [&](u32 l) { value[l] = element<T>(a.lane_at[l], u64(index[l]) - a.lane_first[l]); });
-  return true;
+GPUIO_INLINE bool read_pinned(const Worker& worker, const OnDemandArray& a, const Index& index, const M& mask,
+                              T* value) {
+  const Worker::Pinned& pinned = worker.pinned();
+  if (!pinned.pins) return false;
+  const auto read = [&](u32 l) {
+    const u64 at = u64(index[l]), page = a.first_page + (at >> a.element_shift);
+    const Pin& pin = pinned.pins[u32(page) & pinned.mask];
+    if (pin.page != page || at >= a.length) return false;
+    value[l] = element<T>(pin.array, at);
+    return true;
+  };
+  return each_lane_while(mask, read);
 }
 
 // The status instruction whose place holds the status of the on-demand load `of`: the first that asks for it;
@@ -78,7 +84,8 @@ GPUIO_INLINE void Lane<K>::ondemand_load(const M& mask) {
   } else {
     const auto index = places<i.b, M>();
     T value[kLanes]{};
-    if (read_window<T>(array, index, mask, value) || read_windows<T>(array, index, mask, value)) {
+    if (read_window<T>(array, index, mask, value) ||
+        read_pinned<T>(context.on_demand.worker, array, index, mask, value)) {
       *slots<I>() = loaded<i.type>(load_lanes(value));
       return;
     }
