@@ -71,11 +71,12 @@ typedef struct {
   const gpuio_tensor_t* bias;     // f32, f16 or bf16, n: added to each row
 } gpuio_matmul_options_t;
 
-// c (m x n) = a (m x k) * b (k x n). Rank 3: as many products as the first dimension says; where that of b is
-// 1, all with the same b. a and b: f32, f16, bf16, f8e4m3, f8e5m2, i8, both of one type; or a f16 or bf16
-// with b i4, transposed. c: f32, f16, bf16; of i8 without scales and bias also i32, exact. options may be
-// NULL. Error: at most (k + 3) s * sum |a b| and u of the result; products of f8, i8 and 16-bit floats are
-// exact.
+// c (m x n) = a (m x k) * b (k x n); of k = 0 zeros, and the bias. Rank 3: as many products as the first
+// dimension of a says, with the same scales and bias; where that of b is 1, or b has rank 2, all with the
+// same b. a and b: f32, f16, bf16, f8e4m3, f8e5m2, i8, both of one type; or a f16 or bf16 with b i4,
+// transposed. c: f32, f16, bf16; of i8 without scales and bias also i32, exact. options may be NULL. Error:
+// at most (k + 3) s of what |a| |b| with the scales and the bias sum to, and u of the result; products of f8,
+// i8 and 16-bit floats are exact.
 GPUIO_API gpuio_error_t gpuio_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a, const gpuio_tensor_t* b,
                                      const gpuio_tensor_t* c, const gpuio_matmul_options_t* options,
                                      gpuio_stream_t stream);

@@ -83,7 +83,8 @@ class Call {
     for (std::size_t i = rank; i-- > 0;) {
       out.shape[i] = given.shape[i];
       out.stride[i] = dense ? step : given.stride[i];
-      step *= std::max<std::uint64_t>(given.shape[i], 1);  // what overflows is refused by check()
+      step *= std::max<std::uint64_t>(given.shape[i], 1);   // what overflows is refused by check()
+      if (given.dtype == GPUIO_DTYPE_I4) step += step % 2;  // a row is whole bytes
     }
     out.address = reinterpret_cast<std::uintptr_t>(given.data);
     if (Status s = ops::check(out); !s) return s;
@@ -125,6 +126,15 @@ static_assert(GPUIO_REDUCE_ADD == int(ops::Fold::add) && GPUIO_REDUCE_MIN == int
 Result<ops::Fold> fold_of(gpuio_reduce_t op) {
   if (op >= GPUIO_REDUCE_ADD && op <= GPUIO_REDUCE_MUL) return static_cast<ops::Fold>(op);
   return fail(Code::invalid_arg, "op = {}: give a GPUIO_REDUCE_ of 0 to {}", int(op), int(GPUIO_REDUCE_MUL));
+}
+
+ops::MatmulOptions matmul_options(Call& call, const gpuio_matmul_options_t* given) {
+  if (!given) return {};
+  return {.b_transposed = given->b_transposed,
+          .tf32 = given->tf32,
+          .scale_a = call.optional("scale_a", given->scale_a),
+          .scale_b = call.optional("scale_b", given->scale_b),
+          .bias = call.optional("bias", given->bias)};
 }
 
 constexpr const char* kOperations = "such operation";
@@ -193,12 +203,19 @@ gpuio_error_t gpuio_scan(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_red
   });
 }
 
+gpuio_error_t gpuio_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a, const gpuio_tensor_t* b,
+                           const gpuio_tensor_t* c, const gpuio_matmul_options_t* options,
+                           gpuio_stream_t stream) {
+  return call("gpuio_matmul", ctx, [&](Context& context) {
+    Call call(context, stream);
+    const auto x = call("a", a), y = call("b", b), to = call("c", c);
+    const auto how = matmul_options(call, options);
+    return call.run([&](const ops::Place& p) { return ops::matmul(p, x, y, to, how); });
+  });
+}
+
 // ---- Not built yet
 
-gpuio_error_t gpuio_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a, const gpuio_tensor_t* b,
-                           const gpuio_tensor_t* c, const gpuio_matmul_options_t*, gpuio_stream_t) {
-  return unsupported("gpuio_matmul", kOperations, ctx, {a, b, c});
-}
 gpuio_error_t gpuio_qkv(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* wq,
                         const gpuio_tensor_t* wk, const gpuio_tensor_t* wv, const gpuio_tensor_t* q,
                         const gpuio_tensor_t* k, const gpuio_tensor_t* v, const gpuio_qkv_options_t*,

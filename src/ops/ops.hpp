@@ -14,6 +14,14 @@
 
 namespace gpuio::ops {
 
+// Products: matmul.cpp
+struct MatmulOptions {
+  bool b_transposed = false, tf32 = false;
+  std::optional<Tensor> scale_a{}, scale_b{}, bias{};
+};
+Status matmul(const Place& place, const Tensor& a, const Tensor& b, const Tensor& c,
+              const MatmulOptions& options);
+
 // Rows: norm.cpp
 Status softmax(const Place& place, const Tensor& x, const Tensor& y);
 Status layer_norm(const Place& place, const Tensor& x, const std::optional<Tensor>& gain,

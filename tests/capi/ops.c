@@ -45,6 +45,31 @@ static void operations_on_rows(void) {
   SAYS("op = 9");
 }
 
+static void products_of_host_memory(void) {
+  const float a[6] = {1, 2, 3, 4, 5, 6}, b[6] = {1, 0, 0, 1, 1, 1}, bias[2] = {10, 20};
+  float c[4] = {0, 0, 0, 0};
+  const gpuio_tensor_t x = {.data = (void*)a, .rank = 2, .shape = {2, 3}},
+                       y = {.data = (void*)b, .rank = 2, .shape = {3, 2}},
+                       z = {.data = c, .rank = 2, .shape = {2, 2}},
+                       add = {.data = (void*)bias, .rank = 1, .shape = {2}};
+  const gpuio_matmul_options_t options = {.bias = &add};
+  OK(gpuio_matmul(ctx, &x, &y, &z, &options, NULL));
+  OK(gpuio_stream_synchronize(ctx, NULL));
+  CHECK(c[0] == 14 && c[1] == 25 && c[2] == 20 && c[3] == 31);
+  BAD(gpuio_matmul(ctx, &x, &x, &z, NULL, NULL));
+  SAYS("b: f32 2 x 3: its rows are to be the 3 columns of a: f32 2 x 3; b_transposed says");
+  // Rows of three i4 are two bytes each.
+  const uint16_t ones[3] = {0x3c00, 0x3c00, 0x3c00};
+  const uint8_t pairs[4] = {0x21, 0x03, 0xff, 0x0f};
+  const gpuio_tensor_t h = {.data = (void*)ones, .dtype = GPUIO_DTYPE_F16, .rank = 2, .shape = {1, 3}},
+                       q = {.data = (void*)pairs, .dtype = GPUIO_DTYPE_I4, .rank = 2, .shape = {2, 3}},
+                       one = {.data = c, .rank = 2, .shape = {1, 2}};
+  const gpuio_matmul_options_t transposed = {.b_transposed = true};
+  OK(gpuio_matmul(ctx, &h, &q, &one, &transposed, NULL));
+  OK(gpuio_stream_synchronize(ctx, NULL));
+  CHECK(c[0] == 6 && c[1] == -3);
+}
+
 static void tensors_that_cannot_be(void) {
   float data[64];
   const gpuio_tensor_t good = {.data = data, .rank = 2, .shape = {4, 16}};
@@ -88,6 +113,7 @@ int main(void) {
   CHECK(strcmp(gpuio_dtype_name((gpuio_dtype_t)99), "?") == 0);
   softmax_in_order_of_the_stream();
   operations_on_rows();
+  products_of_host_memory();
   tensors_that_cannot_be();
   OK(gpuio_finalize(ctx));
   return check_failed;

@@ -1,0 +1,106 @@
+#include "ops/matmul_micro.hpp"
+
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace gpuio::ops {
+namespace {
+
+// Vectors of 16 bytes, which every 64-bit processor has: eight columns at a time.
+using Four = float __attribute__((vector_size(16)));
+
+template <int Rows>
+void plain_rows(const float* a, const float* b, float* c, std::uint32_t step, std::uint32_t depth,
+                bool first) {
+  for (std::uint32_t half = 0; half < kMicroColumns; half += 8) {
+    Four sum[Rows][2] = {};
+    for (std::uint32_t k = 0; k < depth; ++k) {
+      Four b0, b1;
+      std::memcpy(&b0, b + k * kMicroColumns + half, 16);
+      std::memcpy(&b1, b + k * kMicroColumns + half + 4, 16);
+#pragma GCC unroll 6
+      for (int i = 0; i < Rows; ++i) {
+        const float of_a = a[k * kMicroRows + std::uint32_t(i)];
+        sum[i][0] += of_a * b0;
+        sum[i][1] += of_a * b1;
+      }
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < Rows; ++i) {
+      float* const to = c + std::size_t(i) * step + half;
+      for (int j = 0; j < 2; ++j) {
+        Four before{};
+        if (!first) std::memcpy(&before, to + 4 * j, 16);
+        before += sum[i][j];
+        std::memcpy(to + 4 * j, &before, 16);
+      }
+    }
+  }
+}
+
+#if defined(__x86_64__)
+template <int Rows>
+__attribute__((target("avx2,fma"))) void wide_rows(const float* a, const float* b, float* c,
+                                                   std::uint32_t step, std::uint32_t depth, bool first) {
+  __m256 sum[Rows][2];
+#pragma GCC unroll 6
+  for (int i = 0; i < Rows; ++i) sum[i][0] = sum[i][1] = _mm256_setzero_ps();
+  for (std::uint32_t k = 0; k < depth; ++k) {
+    const __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
+#pragma GCC unroll 6
+    for (int i = 0; i < Rows; ++i) {
+      const __m256 of_a = _mm256_broadcast_ss(a + i);
+      sum[i][0] = _mm256_fmadd_ps(of_a, b0, sum[i][0]);
+      sum[i][1] = _mm256_fmadd_ps(of_a, b1, sum[i][1]);
+    }
+    a += kMicroRows, b += kMicroColumns;
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < Rows; ++i) {
+    float* const to = c + std::size_t(i) * step;
+    if (!first) {
+      sum[i][0] = _mm256_add_ps(sum[i][0], _mm256_loadu_ps(to));
+      sum[i][1] = _mm256_add_ps(sum[i][1], _mm256_loadu_ps(to + 8));
+    }
+    _mm256_storeu_ps(to, sum[i][0]);
+    _mm256_storeu_ps(to + 8, sum[i][1]);
+  }
+}
+#endif
+
+template <template <int> class Of>
+void by_rows(const float* a, const float* b, float* c, std::uint32_t step, std::uint32_t depth,
+             std::uint32_t rows, bool first) {
+  switch (rows) {
+    case 1: return Of<1>::run(a, b, c, step, depth, first);
+    case 2: return Of<2>::run(a, b, c, step, depth, first);
+    case 3: return Of<3>::run(a, b, c, step, depth, first);
+    case 4: return Of<4>::run(a, b, c, step, depth, first);
+    case 5: return Of<5>::run(a, b, c, step, depth, first);
+    default: return Of<6>::run(a, b, c, step, depth, first);
+  }
+}
+template <int Rows>
+struct Plain {
+  static constexpr auto run = &plain_rows<Rows>;
+};
+#if defined(__x86_64__)
+template <int Rows>
+struct Wide {
+  static constexpr auto run = &wide_rows<Rows>;
+};
+#endif
+
+}  // namespace
+
+Micro micro_of_this_cpu() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &by_rows<Wide>;
+#endif
+  return &by_rows<Plain>;
+}
+
+}  // namespace gpuio::ops

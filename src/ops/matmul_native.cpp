@@ -1,0 +1,285 @@
+// The native product of the CPU device: a workgroup sums a block of c from panels of a and b, which it widens
+// to f32 and puts in the order in which they are read. Sums of i8 stay exact: as many products are added as
+// f32 holds, and the rest in i32.
+//
+// After K. Goto and R. van de Geijn, Anatomy of high-performance matrix multiplication (2008).
+
+#include <bit>
+#include <cstring>
+#include <new>
+
+#include "ops/matmul.hpp"
+#include "ops/matmul_micro.hpp"
+
+namespace gpuio::ops {
+namespace {
+
+using kernel::bf16;
+using kernel::f16;
+using kernel::f8e4m3;
+using kernel::f8e5m2;
+
+constexpr std::uint32_t kExact = 1024;  // products of two i8 whose sum f32 holds exactly
+
+std::uint32_t up(std::uint32_t n, std::uint32_t to) { return (n + to - 1) / to * to; }
+
+// Of this thread; grows to the largest block it has met.
+struct Scratch {
+  float* at(std::size_t floats) {
+    if (floats > size_) {
+      memory_.reset(static_cast<float*>(::operator new(floats * 4, kAlign, std::nothrow)));
+      size_ = memory_ ? floats : 0;
+    }
+    return memory_.get();
+  }
+
+ private:
+  static constexpr std::align_val_t kAlign{64};
+  struct Free {
+    void operator()(float* p) const { ::operator delete(p, kAlign); }
+  };
+  std::unique_ptr<float, Free> memory_;
+  std::size_t size_ = 0;
+};
+
+// --- Widening
+
+// As widen(), without branches, so that it becomes vectors.
+inline float of_f16(std::uint16_t h) {
+  const float finite = std::bit_cast<float>(std::uint32_t(h & 0x7fffu) << 13) * 0x1p112f;
+  const std::uint32_t special = 0x7f800000u | std::uint32_t(h & 0x3ffu) << 13;
+  const std::uint32_t size = (h & 0x7c00u) == 0x7c00u ? special : std::bit_cast<std::uint32_t>(finite);
+  return std::bit_cast<float>(size | std::uint32_t(h & 0x8000u) << 16);
+}
+template <kernel::F8 Format>
+constexpr std::array<float, 256> kF8 = [] {
+  std::array<float, 256> all{};
+  for (unsigned i = 0; i < 256; ++i) all[i] = kernel::f8_to_f32(Format, std::uint8_t(i));
+  return all;
+}();
+float of_tf32(std::uint32_t bits) {
+  const bool special = (bits & 0x7f800000u) == 0x7f800000u;
+  return std::bit_cast<float>(special ? bits : (bits + 0xfffu + (bits >> 13 & 1)) & 0xffffe000u);
+}
+int of_i4(const std::uint8_t* row, std::uint64_t i) {
+  const int nibble = row[i / 2] >> 4 * (i % 2) & 15;
+  return nibble < 8 ? nibble : nibble - 16;
+}
+
+// `count` neighbours of a matrix, from element `at` on; `scales`: of i4, that of the row's first group.
+struct Source {
+  Dtype type;
+  bool tf32;
+  const std::uint8_t* base;
+
+  void widen(float* to, std::uint64_t at, std::uint32_t count) const {
+    const auto each = [&]<class T>(T, auto of) {
+      const std::uint8_t* const from = base + at * sizeof(T);
+      for (std::uint32_t i = 0; i < count; ++i) {
+        T v;
+        std::memcpy(&v, from + i * sizeof(T), sizeof(T));
+        to[i] = of(v);
+      }
+    };
+    switch (type) {
+      case Dtype::f16: return each(std::uint16_t{}, of_f16);
+      case Dtype::bf16:
+        return each(std::uint16_t{},
+                    [](std::uint16_t v) { return std::bit_cast<float>(std::uint32_t{v} << 16); });
+      case Dtype::f8e4m3: return each(std::uint8_t{}, [](std::uint8_t v) { return kF8<kernel::kE4m3>[v]; });
+      case Dtype::f8e5m2: return each(std::uint8_t{}, [](std::uint8_t v) { return kF8<kernel::kE5m2>[v]; });
+      case Dtype::i8: return each(std::int8_t{}, [](std::int8_t v) { return float(v); });
+      default:
+        if (tf32) return each(std::uint32_t{}, of_tf32);
+        std::memcpy(to, base + at * 4, std::size_t{count} * 4);
+    }
+  }
+  void widen_i4(float* to, std::uint64_t row, std::uint32_t k0, std::uint32_t count,
+                const float* scales) const {
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const float v = float(of_i4(base, row + k0 + i));
+      to[i] = scales ? v * scales[(k0 + i) / kGroup] : v;
+    }
+  }
+};
+
+float element(Dtype type, const std::byte* base, std::uint64_t i) {
+  float f;
+  std::uint16_t h;
+  if (type == Dtype::f32) return std::memcpy(&f, base + i * 4, 4), f;
+  std::memcpy(&h, base + i * 2, 2);
+  return type == Dtype::f16 ? of_f16(h) : std::bit_cast<float>(std::uint32_t{h} << 16);
+}
+
+// --- A block
+
+struct Native {
+  Product product;  // its types and flags; sizes and addresses come with a launch
+  std::uint32_t rows, columns, depth;
+  Micro micro;
+};
+
+class Block {
+ public:
+  Block(const Native& native, std::span<const gpu::Argument> arguments)
+      : n_(native), p_(native.product), arguments_(arguments), rows_(up(native.rows, kMicroRows)) {}
+
+  Status run(std::uint64_t first, std::uint64_t step) {
+    const std::size_t sums = std::size_t{rows_} * n_.columns;
+    const std::size_t a = std::size_t{rows_} * n_.depth, b = std::size_t{n_.columns} * n_.depth;
+    thread_local Scratch scratch;
+    float* const memory = scratch.at(2 * sums + a + b + n_.depth);
+    if (!memory) return error(Code::nomem, "no memory for the blocks of a product");
+    sums_ = memory, totals_ = reinterpret_cast<std::int32_t*>(memory + sums);
+    a_ = memory + 2 * sums, b_ = a_ + a, line_ = b_ + b;
+    const std::uint64_t down = (m() + std::uint64_t{n_.rows} - 1) / n_.rows;
+    std::array<std::uint64_t, kPartsMax> end{};
+    std::uint64_t across = 0;
+    for (std::uint32_t i = 0; i < p_.parts; ++i)
+      end[i] = across += (of(kN + i) + n_.columns - 1) / n_.columns;
+    for (std::uint64_t tile = first; tile < down * across * of(kBatch); tile += step) {
+      const std::uint64_t product = tile / (down * across), rest = tile % (down * across);
+      std::uint64_t column = rest / down;
+      part_ = 0;
+      while (column >= end[part_]) ++part_;
+      if (part_ > 0) column -= end[part_ - 1];
+      one(product, std::uint32_t(rest % down) * n_.rows, std::uint32_t(column) * n_.columns);
+    }
+    return {};
+  }
+
+ private:
+  std::uint64_t of(std::uint32_t slot) const { return arguments_[slot].value; }
+  std::uint32_t m() const { return std::uint32_t(of(kM)); }
+  std::uint64_t of_part(std::uint32_t slot) const { return of(slot + part_); }
+  template <class T>
+  T* at(std::uint32_t slot) const {
+    return reinterpret_cast<T*>(of(slot));
+  }
+
+  void one(std::uint64_t product, std::uint32_t row, std::uint32_t column) {
+    const auto k = std::uint32_t(of(kK));
+    const std::uint32_t rows = std::min(n_.rows, m() - row);
+    const std::uint32_t columns = std::min(n_.columns, std::uint32_t(of_part(kN)) - column);
+    std::uint32_t summed = 0;  // products since f32 began anew
+    bool total = false;
+    if (k == 0) std::memset(sums_, 0, std::size_t{rows_} * n_.columns * 4);
+    for (std::uint32_t k0 = 0; k0 < k; k0 += n_.depth) {
+      const std::uint32_t depth = std::min(n_.depth, k - k0);
+      pack_a(product * of(kABatch) + row * of(kARow), rows, k0, depth);
+      pack_b(product, column, columns, k0, depth);
+      for (std::uint32_t j = 0; j < columns; j += kMicroColumns)
+        for (std::uint32_t i = 0; i < rows; i += kMicroRows)
+          n_.micro(a_ + std::size_t{i} * depth, b_ + std::size_t{j} * depth,
+                   sums_ + std::size_t{i} * n_.columns + j, n_.columns, depth, std::min(kMicroRows, rows - i),
+                   summed == 0);
+      summed += depth;
+      if (p_.integers() && (summed + n_.depth > kExact || k0 + depth == k)) {
+        add_up(rows, columns, !total);
+        total = true, summed = 0;
+      }
+    }
+    if (p_.integers() && k == 0) std::memset(totals_, 0, std::size_t{rows_} * n_.columns * 4);
+    for (std::uint32_t i = 0; i < rows; ++i) store(product, row + i, column, i, columns);
+  }
+
+  // Rows in sixes, each k of six side by side.
+  void pack_a(std::uint64_t from, std::uint32_t rows, std::uint32_t k0, std::uint32_t depth) {
+    const Source source{p_.a, p_.tf32, at<const std::uint8_t>(kA)};
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      source.widen(line_, from + i * of(kARow) + k0, depth);
+      float* const to = a_ + std::size_t{i / kMicroRows * kMicroRows} * depth + i % kMicroRows;
+      for (std::uint32_t k = 0; k < depth; ++k) to[std::size_t{k} * kMicroRows] = line_[k];
+    }
+  }
+  // Columns in sixteens, zeros beyond the last.
+  void pack_b(std::uint64_t product, std::uint32_t column, std::uint32_t columns, std::uint32_t k0,
+              std::uint32_t depth) {
+    const Source source{p_.b, p_.tf32, at<const std::uint8_t>(kB)};
+    const std::uint64_t from = of_part(kBFrom) + product * of(kBBatch), step = of_part(kBRow);
+    const std::uint64_t groups = (of(kK) + kGroup - 1) / kGroup;
+    const auto* const scales = at<const float>(kScaleB) + of_part(kScaleFrom);
+    for (std::uint32_t j = 0; j < columns; j += kMicroColumns) {
+      const std::uint32_t wide = std::min(kMicroColumns, columns - j);
+      float* const panel = b_ + std::size_t{j} * depth;
+      if (wide < kMicroColumns) std::memset(panel, 0, std::size_t{depth} * kMicroColumns * 4);
+      if (!p_.b_transposed) {
+        for (std::uint32_t k = 0; k < depth; ++k)
+          source.widen(panel + std::size_t{k} * kMicroColumns, from + (k0 + k) * step + column + j, wide);
+        continue;
+      }
+      for (std::uint32_t i = 0; i < wide; ++i) {
+        const std::uint64_t n = column + j + i, row = from + n * step;
+        if (p_.b == Dtype::i4)
+          source.widen_i4(line_, row, k0, depth, p_.scaled_b ? scales + n * groups : nullptr);
+        else source.widen(line_, row + k0, depth);
+        for (std::uint32_t k = 0; k < depth; ++k) panel[std::size_t{k} * kMicroColumns + i] = line_[k];
+      }
+    }
+  }
+
+  void add_up(std::uint32_t rows, std::uint32_t columns, bool first) {
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      const float* const from = sums_ + std::size_t{i} * n_.columns;
+      std::int32_t* const to = totals_ + std::size_t{i} * n_.columns;
+      // Unsigned: what leaves 32 bits wraps, as on other devices.
+      for (std::uint32_t j = 0; j < columns; ++j)
+        to[j] = std::int32_t((first ? 0u : std::uint32_t(to[j])) + std::uint32_t(std::int32_t(from[j])));
+    }
+  }
+
+  void store(std::uint64_t product, std::uint32_t row, std::uint32_t column, std::uint32_t i,
+             std::uint32_t columns) {
+    float* const sum = sums_ + std::size_t{i} * n_.columns;
+    const std::int32_t* const total = totals_ + std::size_t{i} * n_.columns;
+    const std::uint64_t to = of_part(kCFrom) + product * of(kCBatch) + row * of_part(kCRow) + column;
+    std::byte* const c = at<std::byte>(kC) + to * (bits_of(p_.c) / 8);
+    if (p_.c == Dtype::i32) {
+      std::memcpy(c, total, std::size_t{columns} * 4);
+      return;
+    }
+    if (p_.integers())
+      for (std::uint32_t j = 0; j < columns; ++j) sum[j] = float(total[j]);
+    if (p_.scaled_a) {
+      const float scale = at<const float>(kScaleA)[row];
+      for (std::uint32_t j = 0; j < columns; ++j) sum[j] *= scale;
+    }
+    if (p_.scaled_b && p_.b != Dtype::i4) {
+      const float* const scales = at<const float>(kScaleB) + of_part(kScaleFrom) + column;
+      for (std::uint32_t j = 0; j < columns; ++j) sum[j] *= scales[j];
+    }
+    if (p_.biased)
+      for (std::uint32_t j = 0; j < columns; ++j)
+        sum[j] += element(p_.bias_type, at<const std::byte>(kBias), column + j);
+    if (p_.c == Dtype::f32) {
+      std::memcpy(c, sum, std::size_t{columns} * 4);
+      return;
+    }
+    for (std::uint32_t j = 0; j < columns; ++j) {
+      const std::uint16_t v = p_.c == Dtype::f16 ? kernel::f32_to_f16(sum[j]) : kernel::f32_to_bf16(sum[j]);
+      std::memcpy(c + std::size_t{j} * 2, &v, 2);
+    }
+  }
+
+  const Native& n_;
+  const Product& p_;
+  std::span<const gpu::Argument> arguments_;
+  const std::uint32_t rows_;
+  std::uint32_t part_ = 0;
+  float *sums_ = nullptr, *a_ = nullptr, *b_ = nullptr, *line_ = nullptr;
+  std::int32_t* totals_ = nullptr;
+};
+
+}  // namespace
+
+gpu::Native native_matmul(const Product& product, const Way& way) {
+  auto data = std::make_shared<const Native>(product, way.rows, way.columns, way.depth, micro_of_this_cpu());
+  return {.run =
+              [](const gpu::Workgroup& group) {
+                return Block(*static_cast<const Native*>(group.data), group.arguments)
+                    .run(group.group[0], group.groups[0]);
+              },
+          .data = std::move(data)};
+}
+
+}  // namespace gpuio::ops
