@@ -19,6 +19,8 @@ Result<Compiled> for_cpu(const kernel::View& kernel, Compiled out, const gpu::De
 }
 
 Result<Compiled> for_vulkan(const kernel::View& kernel, Compiled out) {
+  if (const kernel::SpirvRefusal r = kernel::spirv_refusal(kernel); !r.what.empty())
+    return fail(Code::unsupported, "kernel {}, line {}: {}", kernel.name, r.line, r.what);
   auto words = std::make_shared<std::vector<kernel::u32>>(kernel::emit_spirv(kernel));
   out.code.spirv = *words;
   out.storage = std::move(words);

@@ -267,7 +267,7 @@ constexpr std::vector<bool> leavable_loops(const View& kernel) {
     if (around.empty()) continue;
     Region& r = around.back();
     r.accesses = r.accesses || op == Op::ondemand_load;
-    r.collective = r.collective || (op >= Op::barrier && op <= Op::subgroup_elect);
+    r.collective = r.collective || (op >= Op::barrier && op <= Op::subgroup_elect) || is_matrix(op);
     if (!closes_region(op)) continue;
     const Region inner = r;
     around.pop_back();

@@ -306,9 +306,8 @@ class Integers {
     needed_.assign(v_.insts.size(), 0);
     for (u32 n = u32(v_.insts.size()); n-- > 0;) {
       const Inst& i = v_.insts[n];
-      if (i.op >= Op::load && i.op <= Op::atomic_cas && i.a & kShared) needed_[i.b] = 1;
-      else if (i.op >= Op::load && i.op <= Op::atomic_cas)
-        needed_[i.b] |= i.width > 1 || v_.params[i.a].count != 0;
+      if (is_access(i.op) && i.a & kShared) needed_[i.b] = 1;
+      else if (is_access(i.op)) needed_[i.b] |= i.width > 1 || v_.params[i.a].count != 0;
       else if (i.op == Op::ondemand_load) needed_[i.b] |= v_.params[i.a].count != 0;
       else if (i.op == Op::if_) needed_[i.a] = 1;
       else if (i.op == Op::for_) needed_[n] = 1;

@@ -170,6 +170,28 @@ class Builder {
     return append({.op = Op::subgroup_elect, .type = Type::boolean, .scope = Scope::subgroup});
   }
 
+  constexpr u32 matrix_load(MatrixPart part, u32 object, u32 index, u32 stride) {
+    return append({.op = Op::matrix_load,
+                   .type = Type::u32,
+                   .from = object_type(object),
+                   .width = u8(part == MatrixPart::a ? 4 : 2),
+                   .mode = u8(part),
+                   .scope = Scope::subgroup,
+                   .a = object,
+                   .b = index,
+                   .imm = stride});
+  }
+  constexpr u32 matrix_multiply(Matrix what, u32 a, u32 b, u32 c) {
+    return append({.op = Op::matrix_multiply,
+                   .type = type(c),
+                   .width = 4,
+                   .mode = u8(what),
+                   .scope = Scope::subgroup,
+                   .a = a,
+                   .b = b,
+                   .c = c});
+  }
+
   // On-demand arrays.
   constexpr u32 ondemand_load(u32 object, u32 index) {
     return append({.op = Op::ondemand_load, .type = object_type(object), .a = object, .b = index});

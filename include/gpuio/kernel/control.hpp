@@ -12,6 +12,7 @@
 
 #include <gpuio/kernel/aggregate.hpp>
 #include <gpuio/kernel/block.hpp>
+#include <gpuio/kernel/matrix.hpp>
 
 namespace gpuio::kernel {
 
@@ -162,7 +163,7 @@ using CounterOf = typename TypeOf<std::conditional_t<
 }  // namespace detail
 
 // The first parameter of every kernel.
-class Ctx : public detail::BlockOperations<Ctx> {
+class Ctx : public detail::BlockOperations<Ctx>, public detail::MatrixOperations<Ctx> {
  public:
   constexpr explicit Ctx(Tracer& t) : t_(&t) {}
   constexpr Tracer& tracer() const { return *t_; }

@@ -42,6 +42,10 @@ enum class Err : u8 {
   write_after_write,
   // Control. line: the barrier; other: what makes the lanes differ.
   divergent_barrier,
+  divergent_matrix,       // line: the matrix operation
+  matrix_place_differs,   // likewise; its index is not one for the subgroup
+  matrix_workgroup_size,  // other: the lanes
+  matrix_stride,
   // Indices. other: first index that is wrong (or the lowest as a 32-bit number); detail: elements.
   index_out_of_range,
   vector_misaligned,
@@ -50,6 +54,7 @@ enum class Err : u8 {
   suspend_divergent_subgroup,
   suspend_lock,
   suspend_active_mask,
+  suspend_matrix,
 };
 
 struct VerifyResult {
@@ -98,6 +103,14 @@ constexpr std::string_view words(Err e) {
     case Err::write_after_read: return "missing barrier: a lane may overwrite what another lane still reads";
     case Err::write_after_write: return "two lanes may write the same element";
     case Err::divergent_barrier: return "not all lanes of the workgroup reach this barrier together";
+    case Err::divergent_matrix: return "not all lanes of the subgroup reach this matrix operation together";
+    case Err::matrix_place_differs:
+      return "lanes of a subgroup load a matrix from different places: index by k.subgroup_index(), not by "
+             "the lane";
+    case Err::matrix_workgroup_size:
+      return "matrix operations need a workgroup of whole subgroups of 32 lanes";
+    case Err::matrix_stride:
+      return "the rows of a matrix are a multiple of 16 bytes apart, and no less than a row of its part";
     case Err::index_out_of_range: return "an index is out of range";
     case Err::vector_misaligned: return "the index of a vector access is not a multiple of its width";
     case Err::suspend_spin:
@@ -106,6 +119,7 @@ constexpr std::string_view words(Err e) {
       return "a divergent subgroup operation in a kernel that may be suspended";
     case Err::suspend_lock: return "a lock held across an on-demand access";
     case Err::suspend_active_mask: return "the set of active lanes changes where lanes may be suspended";
+    case Err::suspend_matrix: return "a matrix operation in a kernel whose lanes may be suspended";
   }
   return "unknown";
 }
@@ -125,6 +139,7 @@ inline std::string message(const VerifyResult& r) {
     case Err::index_out_of_range:
       s += ", index " + std::to_string(r.other) + " of " + std::to_string(r.detail) + " elements";
       break;
+    case Err::matrix_workgroup_size: s += ", " + std::to_string(r.other) + " lanes"; break;
     case Err::vector_misaligned:
       s += ", index " + std::to_string(r.other) + ", width " + std::to_string(r.detail);
       break;

@@ -47,7 +47,9 @@ constexpr Place place(Op op) {
     case Op::subgroup_vote:
     case Op::subgroup_ballot:
     case Op::subgroup_reduce:
-    case Op::subgroup_elect: return Place::effect;
+    case Op::subgroup_elect:
+    case Op::matrix_load:
+    case Op::matrix_multiply: return Place::effect;
     default: return op <= Op::compose ? Place::anywhere : Place::change;
   }
 }

@@ -1,5 +1,5 @@
 // What a kernel that the interpreter runs is given, and who may watch it: arguments, and the hooks that
-// tests, the sanitizer and on-demand arrays hang on.
+// tests, the sanitizer and on-demand arrays hang on; how it is to be run, and how it went.
 #pragma once
 
 #include <string_view>
@@ -18,6 +18,23 @@ struct Argument {
   static constexpr Argument on_demand(u64 count) { return {0, {}, count}; }
 };
 
+struct InterpretOptions {
+  u32 subgroup_size = 8;     // 1 to 64
+  u64 shuffle_seed = 0;      // not 0: workgroups and subgroups take turns in a random order
+  u64 turn_steps = 0;        // not 0: a subgroup's turn ends after so many instructions, not only at barriers
+  u64 steps_max = 1u << 30;  // instructions times lanes, in all
+  bool check_shared = true;  // reading shared memory that nobody wrote is an error; else it holds a pattern
+};
+
+struct Outcome {
+  std::string_view error{};  // empty: it ran to its end
+  u32 line = 0;              // of the instruction that failed,
+  u32 inst = kNone;          // its index
+  u64 lane = 0;              // and the lane, counted over the grid
+  u64 steps = 0;             // instructions times active lanes
+  constexpr bool ok() const { return error.empty(); }
+};
+
 struct OnDemandAnswer {
   u64 value = 0;
   u32 status = 0;  // 0: value holds; else a positive code, and the load yields zero
@@ -30,11 +47,12 @@ struct Effect {
   u64 value = 0;     // stored, or the operand
 };
 
-// An access of a lane (counted over the grid) to inst->width elements from index on.
+// An access of a lane (counted over the grid) to `count` elements from index on.
 struct Touch {
   const Inst* inst;  // of the kernel that runs
   u64 lane;
   u64 index;
+  u32 count;
 };
 
 struct Hooks {

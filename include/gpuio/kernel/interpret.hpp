@@ -17,30 +17,12 @@
 #include <utility>
 
 #include <gpuio/kernel/hooks.hpp>
+#include <gpuio/kernel/matrix_lanes.hpp>
 #include <gpuio/kernel/random.hpp>
 #include <gpuio/kernel/semantics.hpp>
 #include <gpuio/kernel/structure.hpp>
 
 namespace gpuio::kernel {
-
-// --- What goes in and comes out ---------------------------------------------------------------------------
-
-struct InterpretOptions {
-  u32 subgroup_size = 8;     // 1 to 64
-  u64 shuffle_seed = 0;      // not 0: workgroups and subgroups take turns in a random order
-  u64 turn_steps = 0;        // not 0: a subgroup's turn ends after so many instructions, not only at barriers
-  u64 steps_max = 1u << 30;  // instructions times lanes, in all
-  bool check_shared = true;  // reading shared memory that nobody wrote is an error; else it holds a pattern
-};
-
-struct Outcome {
-  std::string_view error{};  // empty: it ran to its end
-  u32 line = 0;              // of the instruction that failed,
-  u32 inst = kNone;          // its index
-  u64 lane = 0;              // and the lane, counted over the grid
-  u64 steps = 0;             // instructions times active lanes
-  constexpr bool ok() const { return error.empty(); }
-};
 
 // --- The machine ------------------------------------------------------------------------------------------
 
@@ -279,6 +261,17 @@ class Machine {
       case Op::subgroup_ballot:
       case Op::subgroup_reduce:
       case Op::subgroup_elect: subgroup(s, i); break;
+      case Op::matrix_load:
+        if (!whole(s) || !matrix_load(s, i)) return false;
+        break;
+      case Op::matrix_multiply:
+        if (!whole(s)) return false;
+        multiply_matrices(
+            Matrix(i.mode), [&](u32 lane, u32 r) { return u32(get(s, i.a, lane, r)); },
+            [&](u32 lane, u32 r) { return u32(get(s, i.b, lane, r)); },
+            [&](u32 lane, u32 r) { return get(s, i.c, lane, r); },
+            [&](u32 lane, u32 r, u32 bits) { set(s, s.pc, lane, bits, r); });
+        break;
       default: for_lanes(s, [&](u32 lane) { scalar(s, i, lane); }); break;
     }
     ++s.pc;
@@ -446,7 +439,7 @@ class Machine {
     const u64 index = get(s, i.b, lane), count = length(i.a);
     if (index >= count || count - index < i.width) return fail("index out of range", s, lane);
     if (i.width > 1 && index % i.width != 0) return fail("vector access that is not aligned", s, lane);
-    if (const std::string_view bad = hooks_.access({&i, lane_of(s, lane), index}); !bad.empty())
+    if (const std::string_view bad = hooks_.access({&i, lane_of(s, lane), index, i.width}); !bad.empty())
       return fail(bad, s, lane);
     const std::span<std::byte> bytes = shared ? std::span<std::byte>(shared_) : arguments_[i.a].bytes;
     const u64 at = (shared ? shared_at_[i.a & ~kShared] : 0) + index * size;
@@ -488,6 +481,38 @@ class Machine {
     }
     write_element(bytes, at, size, value);
     hooks_.effect(lane_of(s, lane), {&i, index, operand});
+  }
+
+  // --- Matrix operations ---
+  constexpr bool whole(const Subgroup& s) {
+    if (size_ != kMatrixLanes) return fail("matrix operation: run it with subgroups of 32 lanes", s, 0);
+    return s.mask == (u64{1} << kMatrixLanes) - 1 ||
+           fail("matrix operation that not every lane of the subgroup reaches", s,
+                u32(std::countr_zero(s.mask)));
+  }
+  constexpr bool matrix_load(Subgroup& s, const Inst& i) {
+    const u32 size = size_of(i.from);
+    const u64 first = get(s, i.b, 0), count = length(i.a), span = span_of(i);
+    if (first >= count || count - first < span) return fail("index out of range", s, 0);
+    if (first % alignment_of(i) != 0)
+      return fail("matrix that does not begin at a multiple of 16 bytes", s, 0);
+    for (u32 lane = 0; lane < kMatrixLanes; ++lane) {
+      if (get(s, i.b, lane) != first) return fail("matrix whose place differs between lanes", s, lane);
+      for (u32 r = 0; r < i.width; ++r) {
+        u32 bits = 0;
+        for (u32 e = 0; e < 4 / size; ++e) {
+          const u64 index = first + place_in_part(i, lane, r, e);
+          if (const std::string_view bad = hooks_.access({&i, lane_of(s, lane), index, 1}); !bad.empty())
+            return fail(bad, s, lane);
+          const u64 at = shared_at_[i.a & ~kShared] + index * size;
+          if (options_.check_shared && written_[at] == 0)
+            return fail("shared memory read before it was written", s, lane);
+          bits |= u32(read_element(shared_, at, size)) << 8 * size * e;
+        }
+        set(s, s.pc, lane, i.from == Type::f32 ? round_to_tf32(bits) : bits, r);
+      }
+    }
+    return true;
   }
 
   // --- Subgroup operations ---

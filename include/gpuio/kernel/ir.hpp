@@ -30,6 +30,12 @@
 //  - Plain loads and stores that race are undefined; atomics of every order and scope are not. A barrier
 //  orders shared
 //    memory and buffers among the lanes of the workgroup.
+//  - Matrix operations are of a subgroup of 32 lanes that all take part; a kernel with one has subgroups of
+//    32 and a workgroup of whole ones. The lanes hold the matrices in pieces, fragments, laid out as PTX's
+//    mma.sync has them (matrix_lanes.hpp). Each sum begins with c, then a_k * b_k is added for k = 0, 1, ...:
+//    products are exact, sums rounded once each to f32 (i32: wrap). GPUs may add in another order and with a
+//    few bits less, so that they agree where the sums are exact and else to about K * 2^-23 of the largest
+//    term.
 #pragma once
 
 #include <array>
@@ -99,7 +105,9 @@ enum class Op : u8 {
   select,   // a: boolean; then b, else c
   cast,     // a of `from` to `type`, by value
   bitcast,  // a of `from` to `type` of equal size, by bits
-  // Vectors exist between a wide load or store and its elements only: width 2 or 4, at most 16 bytes.
+  // Vectors exist between a wide load or store, or a matrix operation, and elements only: width 2 or 4, at
+  // most
+  // 16 bytes.
   extract,  // a: vector; imm: element
   compose,  // a, b (, c, d): elements
   // Vars.
@@ -147,7 +155,14 @@ enum class Op : u8 {
   break_,  // of the innermost loop or for
   continue_,
   return_,  // the lane ends
+  // Matrix units; after the others, so that kernels in files keep their numbers.
+  matrix_load,  // mode: MatrixPart; a: shared array of `from`, b: index of the part's first element, equal in
+                // all lanes, a multiple of 16 bytes; imm: elements from one row of the array to the next,
+                // likewise. A fragment: u32, width 4 (of A) or 2 (of B)
+  matrix_multiply,  // mode: Matrix; a, b: fragments of A and B; c: four f32 or i32, the lane's of C.
+                    // C + A * B: as c
 };
+inline constexpr Op kLastOp = Op::matrix_multiply;
 
 enum class Builtin : u8 {
   local_x,
@@ -167,6 +182,12 @@ enum class Builtin : u8 {
 enum class Rmw : u8 { add, min, max, bit_and, bit_or, bit_xor, exchange };
 enum class Shuffle : u8 { lane, exclusive_or, up, down };
 enum class Vote : u8 { any, all };
+// What a matrix operation multiplies, 16 x K by K x 8 with K = 32 bytes / the size of an element: f16 and
+// bf16 (K 16), f32 of which 10 bits behind the point count (K 8), 8-bit integers and floats (K 32). All sum
+// up in f32, i8 in i32.
+enum class Matrix : u8 { of_f16, of_bf16, of_tf32, of_i8, of_e4m3, of_e5m2 };
+// What a fragment is loaded from: A with its rows one after the other; B likewise (k by n), or its columns.
+enum class MatrixPart : u8 { a, b_rows, b_columns };
 enum class Order : u8 { relaxed, acquire, release, acq_rel };
 enum class Scope : u8 { subgroup, workgroup, device, system };
 
@@ -269,6 +290,36 @@ constexpr u32 shared_offset(const View& kernel, u32 index) {
 }
 constexpr u32 shared_bytes(const View& kernel) { return shared_offset(kernel, u32(kernel.shared.size())); }
 
+constexpr bool is_matrix(Op op) { return op == Op::matrix_load || op == Op::matrix_multiply; }
+constexpr bool uses_matrix_units(const View& kernel) {
+  for (const Inst& i : kernel.insts)
+    if (is_matrix(i.op)) return true;
+  return false;
+}
+inline constexpr u32 kMatrixLanes = 32;
+
+// Of an access to memory: operands a, the object, and b, the index.
+constexpr bool is_access(Op op) { return (op >= Op::load && op <= Op::atomic_cas) || op == Op::matrix_load; }
+// The rows of the array that a matrix_load reads, and how many elements of each.
+struct MatrixExtent {
+  u32 rows, columns;
+};
+constexpr MatrixExtent matrix_extent(const Inst& i) {
+  const u32 k = 32 / size_of(i.from);
+  switch (MatrixPart(i.mode)) {
+    case MatrixPart::a: return {16, k};
+    case MatrixPart::b_rows: return {k, 8};
+    default: return {8, k};
+  }
+}
+// From the element at the index on, how many an access may touch, and of how many the index is a multiple.
+constexpr u64 span_of(const Inst& i) {
+  if (i.op != Op::matrix_load) return i.width;
+  const MatrixExtent e = matrix_extent(i);
+  return (e.rows - 1) * i.imm + e.columns;
+}
+constexpr u32 alignment_of(const Inst& i) { return i.op == Op::matrix_load ? 16 / size_of(i.from) : i.width; }
+
 constexpr bool opens_region(Op op) { return op == Op::if_ || op == Op::for_ || op == Op::loop; }
 constexpr bool closes_region(Op op) { return op == Op::end_if || op == Op::end_for || op == Op::end_loop; }
 
@@ -340,14 +391,16 @@ constexpr u32 value_operands(const Inst& i) {
     case Op::load:
     case Op::atomic_load:
     case Op::ondemand_load:
-    case Op::ondemand_prefetch: return 0b0010;
+    case Op::ondemand_prefetch:
+    case Op::matrix_load: return 0b0010;
     case Op::store:
     case Op::atomic_store:
     case Op::atomic_rmw: return 0b0110;
     case Op::atomic_cas: return 0b1110;
     case Op::fma:
     case Op::select:
-    case Op::for_: return 0b0111;
+    case Op::for_:
+    case Op::matrix_multiply: return 0b0111;
     case Op::compose: return i.width == 4 ? 0b1111 : 0b0011;
     default: return 0b0011;  // two-operand arithmetic, comparison, shifts, shuffle
   }

@@ -1,8 +1,8 @@
 // PTX of a kernel: the text that NVIDIA's driver compiles for the GPU at hand.
 //
-// One text serves upward: `.version` and `.target` are the lowest that what the kernel uses needs, sm_70 at
-// least; `sm` names the GPU (or the oldest of several) and lets newer instructions in where they are better.
-// The kernel's only parameter is the argument block of ir.hpp, by value (none for a kernel without
+// One text serves upward: `.version` and `.target` are the lowest that what the kernel uses needs (min_sm),
+// sm_70 at least; `sm` names the GPU (or the oldest of several) and lets newer instructions in where they are
+// better. The kernel's only parameter is the argument block of ir.hpp, by value (none for a kernel without
 // parameters). Shared arrays are static, so 48 KiB in all is the limit.
 //
 // Give it a verified kernel (verify.hpp) with on-demand operations lowered. What it cannot write it refuses,
@@ -14,7 +14,7 @@
 #pragma once
 
 #include <gpuio/kernel/ptx/control.hpp>
-#include <gpuio/kernel/ptx/memory.hpp>
+#include <gpuio/kernel/ptx/matrix.hpp>
 
 namespace gpuio::kernel {
 
@@ -32,6 +32,7 @@ enum class PtxError : u8 {
   shared,       // more than 48 KiB
   structure,    // brackets that do not match
   on_demand,    // not lowered
+  newer,        // min_sm() is above the target; `inst` is what needs it
   unsupported,  // an operation on a type that has no such operation
 };
 #pragma GCC diagnostic pop
@@ -53,6 +54,8 @@ constexpr std::string_view describe(PtxError e) {
     case PtxError::shared: return "shared arrays take more than 48 KiB";
     case PtxError::structure: return "the brackets of regions do not match: verify the kernel first";
     case PtxError::on_demand: return "on-demand operation: lower it before emitting PTX";
+    case PtxError::newer:
+      return "matrix units: sm_80 and newer have them, sm_89 and newer for 8-bit floats; use a plain variant";
     case PtxError::unsupported: return "no such operation on this type: verify the kernel first";
   }
   return "";
@@ -94,6 +97,17 @@ constexpr PtxError check(View k, const Inst& i) {
   return fine ? PtxError::none : PtxError::unsupported;
 }
 
+// What the kernel as a whole cannot do without; where it is: the first instruction that needs as much.
+constexpr Needs needs(View k, u32* where = nullptr) {
+  Needs most;
+  for (u32 n = 0; n < k.insts.size(); ++n) {
+    const Needs one = needs(k.insts[n]);
+    if (one.sm > most.sm && where) *where = n;
+    most = {one.sm > most.sm ? one.sm : most.sm, one.version > most.version ? one.version : most.version};
+  }
+  return most;
+}
+
 constexpr PtxResult check(View k, const PtxOptions& options) {
   if (options.sm < 70) return {PtxError::target};
   if (!is_name(k.name)) return {PtxError::name};
@@ -103,6 +117,8 @@ constexpr PtxResult check(View k, const PtxOptions& options) {
     const PtxError e = check(k, k.insts[n]);
     if (e != PtxError::none) return {e, n, k.insts[n].line};
   }
+  u32 where = kNone;
+  if (needs(k, &where).sm > options.sm) return {PtxError::newer, where, k.insts[where].line};
   return {};
 }
 
@@ -119,8 +135,9 @@ constexpr bool uses_sm80(View k) {
 template <class Sink>
 constexpr void header(Out<Sink>& o) {
   const View& k = o.k;
-  const bool newer = o.sm >= 80 && uses_sm80(k);
-  o.text(".version ", newer ? "7.0" : "6.3", "\n.target ", newer ? "sm_80" : "sm_70",
+  Needs least = needs(k);
+  if (least.sm < 80 && o.sm >= 80 && uses_sm80(k)) least = {80, 70};
+  o.text(".version ", least.version / 10, ".", least.version % 10, "\n.target sm_", least.sm,
          "\n.address_size 64\n\n");
   o.text(".visible .entry ", k.name, "(");
   if (!k.params.empty()) o.text(".param .align 8 .b8 args[", u64{kArgumentSlot} * k.params.size(), "]");
@@ -155,6 +172,8 @@ constexpr void declarations(Out<Sink>& o) {
 template <class Sink>
 constexpr void instruction(Out<Sink>& o, Control<Sink>& control, const Inst& i, u32 id) {
   if (is_subgroup(i.op)) return subgroup(control.masked(), i, id);
+  if (i.op == Op::matrix_load) return matrix_load(o, i, id);
+  if (i.op == Op::matrix_multiply) return matrix_multiply(o, i, id);
   if (i.op >= Op::if_) return control.step(i, id);
   switch (i.op) {
     case Op::constant: return constant(o, i, id);
@@ -202,6 +221,9 @@ constexpr void instruction(Out<Sink>& o, Control<Sink>& control, const Inst& i, 
 }
 
 }  // namespace detail::ptx
+
+// The oldest GPU that has what the kernel uses, as PtxOptions::sm: 70, or what its instructions need.
+constexpr u32 min_sm(View kernel) { return detail::ptx::needs(kernel).sm; }
 
 // Writes the text into a sink (ptx/text.hpp), or nothing when it refuses.
 template <class Sink>

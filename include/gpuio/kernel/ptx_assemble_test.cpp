@@ -16,6 +16,7 @@
 
 #include "support/every_operation.hpp"
 #include "support/kernels.hpp"
+#include "support/matrices.hpp"
 #include "support/vocabulary.hpp"
 
 namespace gpuio::kernel {
@@ -343,6 +344,19 @@ TEST_F(PtxAssembly, NothingSpills) {
   }
   const std::vector<Sample> samples = vocabulary();
   for (const Sample& s : samples) add(s.program.view(), 70);
+  assemble();
+  expect_spills_at_most(0);
+}
+
+// Each for the GPUs that have it.
+TEST_F(PtxAssembly, MatrixOperations) {
+  std::vector<std::string> names;
+  names.reserve(16);
+  test_kernels::each_product([&](auto lambda, auto, auto) {
+    const std::string& name = names.emplace_back("product_" + std::to_string(names.size()));
+    const Program p = trace_program(lambda, name, {64, 1, 1});
+    add(p.view(), min_sm(p.view()));
+  });
   assemble();
   expect_spills_at_most(0);
 }

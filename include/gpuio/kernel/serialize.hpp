@@ -125,7 +125,7 @@ constexpr void write_inst(ByteWriter& w, const Inst& i) {
 
 constexpr Inst read_inst(ByteReader& r) {
   Inst i;
-  i.op = Op(r.upto(u8(Op::return_)));
+  i.op = Op(r.upto(u8(kLastOp)));
   i.type = r.type(true);
   i.from = r.type(true);
   i.width = r.upto(4, 1);

@@ -3,7 +3,8 @@
 // and the Vulkan memory model always, the rest on demand. Its entry point is "main", its push constant one
 // u64: the device address of the argument block (ir.hpp).
 //
-// The kernel must be verified (verify.hpp) and its on-demand arrays lowered. Pure; any thread.
+// The kernel must be verified (verify.hpp) and its on-demand arrays lowered; spirv_refusal says what else.
+// Pure; any thread.
 //
 //   device.load({.name = v.name, .block = v.block, .spirv = words});   // words = emit_spirv(v)
 //   constexpr std::span<const u32> words = kSpirv<my_kernel>;          // emitted while compiling
@@ -13,7 +14,23 @@
 
 namespace gpuio::kernel {
 
-constexpr std::vector<u32> emit_spirv(const View& kernel) { return spirv::Emitter(kernel).run(); }
+// What Vulkan has no instruction for, and the first line with it; empty: all is well.
+struct SpirvRefusal {
+  std::string_view what{};
+  u32 line = 0;
+};
+constexpr SpirvRefusal spirv_refusal(const View& kernel) {
+  for (const Inst& i : kernel.insts)
+    if (is_matrix(i.op))
+      return {"matrix units are CUDA's (and the CPU device's): use a plain variant", i.line};
+  return {};
+}
+
+// Of a kernel that is refused: nothing.
+constexpr std::vector<u32> emit_spirv(const View& kernel) {
+  if (!spirv_refusal(kernel).what.empty()) return {};
+  return spirv::Emitter(kernel).run();
+}
 
 namespace detail {
 template <const auto& K>

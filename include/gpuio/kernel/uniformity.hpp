@@ -72,7 +72,9 @@ class Uniformity {
       case Op::subgroup_elect:
       case Op::ondemand_load:
       case Op::ondemand_status:
-      case Op::lane_status: return false;
+      case Op::lane_status:
+      case Op::matrix_load:
+      case Op::matrix_multiply: return false;
       default: return operands_uniform(i);
     }
   }

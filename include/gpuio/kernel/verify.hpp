@@ -23,6 +23,7 @@ constexpr VerifyResult verify(const View& v, VerifyOptions options = {}) {
   if (!r.ok()) return r;
   const detail::Flow flow(v);
   r = flow.check_barriers();
+  if (r.ok() && uses_matrix_units(v)) r = detail::Flow(v, Scope::subgroup).check_matrices();
   if (!r.ok()) return r;
   return detail::checks_memory(v) ? detail::Memory(v, flow, options.races).run() : r;
 }

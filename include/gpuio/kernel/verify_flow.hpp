@@ -1,5 +1,6 @@
 // Second part of the verifier: which values are equal in all lanes of the workgroup, which code all lanes run
-// together, and so which barriers would hang.
+// together, and so which barriers would hang. Asked for subgroups of 32 lanes, the same within each of them:
+// which matrix operations would.
 //
 // A value is uniform if it is computed from uniform values; a var if every store to it is of a uniform value
 // and run by all lanes together. Lanes part at a branch on a value that differs, after a return that only
@@ -13,8 +14,9 @@ namespace gpuio::kernel::detail {
 
 class Flow {
  public:
-  constexpr explicit Flow(const View& v)
+  constexpr explicit Flow(const View& v, Scope among = Scope::workgroup)
       : v_(v),
+        subgroup_(among == Scope::subgroup),
         divergent_(v.insts.size(), false),
         apart_(v.insts.size(), 0),
         var_(v.vars.size(), false),
@@ -36,6 +38,19 @@ class Flow {
       const Op op = v_.insts[i].op;
       if ((op == Op::barrier || op == Op::barrier_any) && apart_[i])
         return {Err::divergent_barrier, v_.insts[i].line, v_.insts[apart_[i] - 1].line};
+    }
+    return {};
+  }
+
+  // Of a Flow among subgroups.
+  constexpr VerifyResult check_matrices() const {
+    for (u32 n = 0; n < v_.insts.size(); ++n) {
+      const Inst& i = v_.insts[n];
+      if (!is_matrix(i.op)) continue;
+      if (v_.lanes() % kMatrixLanes != 0) return {Err::matrix_workgroup_size, i.line, v_.lanes()};
+      if (apart_[n]) return {Err::divergent_matrix, i.line, v_.insts[apart_[n] - 1].line};
+      if (i.op == Op::matrix_load && divergent_[i.b])
+        return {Err::matrix_place_differs, i.line, v_.insts[i.b].line};
     }
     return {};
   }
@@ -80,7 +95,7 @@ class Flow {
           }
           break;
         default:
-          if (has_result(i.op)) set(divergent_[n], differs(i));
+          if (has_result(i.op)) set(divergent_[n], differs(i, apart != 0));
       }
     }
   }
@@ -110,7 +125,8 @@ class Flow {
     if (apart && !gone) gone = apart;
     (void)n;
   }
-  constexpr bool differs(const Inst& i) const {
+  constexpr bool differs(const Inst& i, bool apart) const {
+    if (subgroup_ && !apart && same_in_subgroup(i)) return false;
     switch (i.op) {
       case Op::constant:
       case Op::argument:
@@ -131,12 +147,35 @@ class Flow {
       case Op::subgroup_elect:
       case Op::ondemand_load:
       case Op::ondemand_status:
-      case Op::lane_status: return true;
+      case Op::lane_status:
+      case Op::matrix_load:
+      case Op::matrix_multiply: return true;
       default: break;
     }
     const u32 mask = value_operands(i);
     return (mask & 1 && divergent_[i.a]) || (mask & 2 && divergent_[i.b]) || (mask & 4 && divergent_[i.c]) ||
            (mask & 8 && divergent_[i.d]);
+  }
+  // Among 32 lanes whose local_index follow each other.
+  constexpr bool same_in_subgroup(const Inst& i) const {
+    const bool whole = v_.block[0] % kMatrixLanes == 0;
+    switch (i.op) {
+      case Op::builtin:
+        return Builtin(i.mode) == Builtin::subgroup_index ||
+               (whole && (Builtin(i.mode) == Builtin::local_y || Builtin(i.mode) == Builtin::local_z));
+      case Op::subgroup_vote:
+      case Op::subgroup_ballot:
+      case Op::subgroup_reduce: return true;
+      case Op::div:
+      case Op::shr: {  // tid / 32
+        const Inst &lane = v_.insts[i.a], &by = v_.insts[i.b];
+        const u64 each = i.op == Op::div ? by.imm : u64{1} << (by.imm & 31);
+        return lane.op == Op::builtin && by.op == Op::constant && each != 0 && each % kMatrixLanes == 0 &&
+               (Builtin(lane.mode) == Builtin::local_index ||
+                (whole && Builtin(lane.mode) == Builtin::local_x));
+      }
+      default: return false;
+    }
   }
   constexpr bool lane_builtin(Builtin b) const {
     switch (b) {
@@ -151,6 +190,7 @@ class Flow {
   }
 
   const View& v_;
+  bool subgroup_;
   std::vector<u8> divergent_;  // of each value
   std::vector<u32> apart_;     // of each instruction
   std::vector<u8> var_;

@@ -49,7 +49,7 @@ class Memory {
     u32 inst = 0;
     u32 object = 0;
     Kind kind{};
-    u32 width = 1;
+    i64 span = 1;                    // elements
     u32 fact = kNone;                // the conditions it stands in
     u32 old_begin = 0, old_end = 0;  // made in an earlier iteration of the loop there
   };
@@ -73,7 +73,8 @@ class Memory {
           if (!pending_.empty())
             for (const Access& a : live_) pending_.back().push_back(a);
           break;
-        case Op::load: access(n, Kind::read); break;
+        case Op::load:
+        case Op::matrix_load: access(n, Kind::read); break;
         case Op::store: access(n, Kind::write); break;
         case Op::atomic_load: access(n, Kind::atomic_read); break;
         case Op::atomic_store:
@@ -318,7 +319,7 @@ class Memory {
     const Inst& i = v_.insts[n];
     index(n);
     if (!(i.a & kShared) || !races_ || !result_.ok()) return;
-    const Access a{.inst = n, .object = i.a, .kind = kind, .width = i.width, .fact = fact_};
+    const Access a{.inst = n, .object = i.a, .kind = kind, .span = i64(span_of(i)), .fact = fact_};
     for (u32 e = 0; e < live_.size() && result_.ok(); ++e) {
       bool skip = false;
       for (const auto& s : skipped_) skip = skip || (e >= s[0] && e < s[1]);
@@ -347,13 +348,13 @@ class Memory {
     std::vector<Affine> facts;
     gather(facts, a.fact, false, 0, 0);
     gather(facts, b.fact, true, a.old_begin, a.old_end);
-    if (apart(d, a.width, b.width, facts)) return true;
-    if (injective(d, a.width > b.width ? a.width : b.width, facts)) return true;
+    if (apart(d, a.span, b.span, facts)) return true;
+    if (injective(d, a.span > b.span ? a.span : b.span, facts)) return true;
     return same_pins(facts);
   }
-  // x - y is never in (-width of a, width of b).
-  constexpr bool apart(const Affine& d, u32 width_a, u32 width_b, const std::vector<Affine>& facts) const {
-    if (least(d, facts) >= i64(width_b) || most(d, facts) <= -i64(width_a)) return true;
+  // x - y is never in (-span of a, span of b).
+  constexpr bool apart(const Affine& d, i64 width_a, i64 width_b, const std::vector<Affine>& facts) const {
+    if (least(d, facts) >= width_b || most(d, facts) <= -width_a) return true;
     if (width_a == 1 && width_b == 1 && d.count) {  // different remainders
       i64 g = 0;
       for (u32 i = 0; i < d.count; ++i) {
@@ -376,7 +377,7 @@ class Memory {
         Affine one = d;
         one.add(t.symbol, -t.factor);
         one.constant = sat_add(one.constant, sat_mul(v, t.factor));
-        all = least(one, facts) >= i64(width_b) || most(one, facts) <= -i64(width_a);
+        all = least(one, facts) >= width_b || most(one, facts) <= -width_a;
       }
       if (all) return true;
     }
@@ -384,14 +385,14 @@ class Memory {
   }
   // d is Σ f * g, each factor f dwarfing all below it, so that zero means every g = 0; and those g that are
   // the difference of one lane coordinate say together that it is one lane.
-  constexpr bool injective(const Affine& d, u32 width, const std::vector<Affine>& facts) const {
+  constexpr bool injective(const Affine& d, i64 width, const std::vector<Affine>& facts) const {
     if (d.constant != 0) return false;
     u32 named = 0;  // coordinates, by bit
     for (u32 c = 0; c < Integers::kCoordinates; ++c) {
       const Range a = symbol_range(c, facts), b = symbol_range(c | kSecond, facts);
       if (a == b && a.lo == a.hi) named |= 1u << c;
     }
-    i64 below = i64(width) - 1;
+    i64 below = width - 1;
     for (i64 done = 0;;) {
       i64 factor = kHuge;  // the next larger one
       for (u32 i = 0; i < d.count; ++i) {
@@ -432,20 +433,21 @@ class Memory {
     const u64 elements = i.a & kShared ? v_.shared[i.a & ~kShared].count : v_.params[i.a].count;
     const Affine& x = ints_.sum_of(i.b);
     if (!x.known) return;
-    bool exact = true, aligned = i.width > 1;
+    const u32 multiple = alignment_of(i);
+    bool exact = true, aligned = multiple > 1;
     for (u32 t = 0; t < x.count; ++t) {
       exact = exact && ints_.symbol(x.terms[t].symbol).exact;
-      aligned = aligned && x.terms[t].factor % i.width == 0;
+      aligned = aligned && x.terms[t].factor % multiple == 0;
     }
-    if (aligned && x.constant % i.width != 0) {
-      result_ = {Err::vector_misaligned, i.line, u32(x.constant), i.width};
+    if (aligned && x.constant % multiple != 0) {
+      result_ = {Err::vector_misaligned, i.line, u32(x.constant), multiple};
       return;
     }
     if (elements == 0) return;
     std::vector<Affine> facts;
     gather(facts, fact_, false, 0, 0);
     constexpr u64 kMost = ~u64{0} >> 1;  // a kernel read from bytes may declare more
-    const i64 last = i64(elements < kMost ? elements : kMost) - i.width;
+    const i64 last = i64(elements < kMost ? elements : kMost) - i64(span_of(i));
     const i64 lo = least(x, facts), hi = most(x, facts);
     if (lo > hi) return;  // never runs
     if (lo <= last && hi >= 0) {

@@ -4,8 +4,9 @@
 //
 // Refused, because the partner may be parked: a loop that only an atomic load can end (lanes, or the grid,
 // waiting for each other); a lock that is held across an access. Refused, because suspended lanes are
-// missing from it: subgroup operations that not all lanes of the workgroup run together; with structured
-// reconvergence in the back end those that do not show who is active are taken. Pure; constexpr.
+// missing from it: matrix operations; subgroup operations that not all lanes of the workgroup run together;
+// with structured reconvergence in the back end those that do not show who is active are taken. Pure;
+// constexpr.
 #pragma once
 
 #include <gpuio/kernel/verify_flow.hpp>
@@ -29,6 +30,7 @@ class SuspendCheck {
     for (u32 n = 0; n < v_.insts.size(); ++n) {
       const Inst& i = v_.insts[n];
       const u32 apart = flow.apart(n);
+      if (is_matrix(i.op)) return {Err::suspend_matrix, i.line};
       const bool shows = i.op == Op::subgroup_elect || i.op == Op::subgroup_ballot;
       if (apart && shows) return {Err::suspend_active_mask, i.line, v_.insts[apart - 1].line};
       if (apart && i.op >= Op::subgroup_shuffle && i.op <= Op::subgroup_elect &&

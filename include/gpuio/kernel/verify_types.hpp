@@ -142,7 +142,7 @@ class TypeCheck {
   }
 
   constexpr void types(const Inst& i) {
-    const bool wide_ok = i.op == Op::compose || i.op == Op::load || i.op == Op::store;
+    const bool wide_ok = i.op == Op::compose || i.op == Op::load || i.op == Op::store || is_matrix(i.op);
     if (i.width != 1 && !wide_ok) return fail(Err::wrong_width);
     switch (i.op) {
       case Op::constant:
@@ -210,6 +210,28 @@ class TypeCheck {
     }
     effects(i);
   }
+  constexpr bool fragment(u32 id, Type t, u32 width) const {
+    return v_.insts[id].type == t && v_.insts[id].width == width;
+  }
+  constexpr void matrix(const Inst& i) {
+    if (i.op == Op::matrix_multiply) {
+      want(i.mode <= u8(Matrix::of_e5m2), Err::wrong_mode);
+      want(i.width == 4 && fragment(i.a, Type::u32, 4) && fragment(i.b, Type::u32, 2), Err::wrong_width);
+      const Type sum = Matrix(i.mode) == Matrix::of_i8 ? Type::i32 : Type::f32;
+      return want(i.type == sum && fragment(i.c, sum, 4));
+    }
+    want(i.mode <= u8(MatrixPart::b_columns), Err::wrong_mode);
+    if (!(i.a & kShared) || (i.a & ~kShared) >= v_.shared.size()) return fail(Err::no_such_object);
+    const bool element = i.from == Type::f16 || i.from == Type::bf16 || i.from == Type::f32 ||
+                         i.from == Type::i8 || i.from == Type::u8;
+    want(element && i.from == v_.shared[i.a & ~kShared].type && i.type == Type::u32);
+    want(i.width == (MatrixPart(i.mode) == MatrixPart::a ? 4 : 2), Err::wrong_width);
+    want(is(i.b, Type::u32) || is(i.b, Type::u64));
+    if (!result_.ok()) return;
+    // Rows of 16 bytes that do not overlap, and a matrix whose size 32 bits hold.
+    want(i.imm >= matrix_extent(i).columns && i.imm <= 1u << 20 && i.imm * size_of(i.from) % 16 == 0,
+         Err::matrix_stride);
+  }
   constexpr bool vector(const Inst& i) const {
     return i.width == 1 ||
            ((i.width == 2 || i.width == 4) && size_of(i.type) * i.width <= 16 && i.type != Type::boolean);
@@ -263,6 +285,8 @@ class TypeCheck {
         want(v_.insts[i.a].op == Op::ondemand_load, Err::needs_on_demand);
         return want(i.type == Type::u32);
       case Op::lane_status: return want(i.type == Type::u32);
+      case Op::matrix_load:
+      case Op::matrix_multiply: return matrix(i);
       case Op::if_: return want(is(i.a, Type::boolean));
       case Op::for_: {
         want(integer(i.type) && all(i, i.type));

@@ -1,6 +1,7 @@
 #include "cli/kernel/commands.hpp"
 
 #include <gpuio/kernel/hash.hpp>
+#include <gpuio/kernel/ptx.hpp>
 #include <gpuio/kernel/serialize.hpp>
 #include <gpuio/kernel/spirv.hpp>
 
@@ -17,7 +18,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 constexpr std::uint32_t kStandardSm = 90;
-constexpr std::uint32_t kPortableSm = 75;  // of a file: the driver compiles it for its GPU
+constexpr std::uint32_t kPortableSm = 75;  // of a file, if the kernel needs no newer: the driver compiles it
 
 int failed(const KernelOptions& options, const Status& status) {
   if (options.json) fmt::print("{}\n", json{{"error", status.message()}}.dump());
@@ -68,7 +69,7 @@ struct Numbers {
 // Of one form: its operations, and what its texts come to.
 Result<Numbers> numbers_of(const Form& form, std::uint32_t sm) {
   const kernel::View k = form.program.view();
-  const auto words = kernel::emit_spirv(k);
+  const auto words = kernel::emit_spirv(k);  // none where Vulkan cannot have it
   auto ptx = ptx_of(k, sm);
   if (!ptx) return fail(std::move(ptx).error());
   Numbers n;
@@ -91,6 +92,12 @@ Result<Numbers> numbers_of(const Form& form, std::uint32_t sm) {
   return n;
 }
 
+Result<std::vector<kernel::u32>> spirv_of(const kernel::View& k) {
+  if (const kernel::SpirvRefusal r = kernel::spirv_refusal(k); !r.what.empty())
+    return fail(Code::unsupported, "SPIR-V of kernel {}, line {}: {}", k.name, r.line, r.what);
+  return kernel::emit_spirv(k);
+}
+
 // What export writes: by the name of the file SPIR-V or PTX, with the IR embedded, else the IR.
 Result<std::vector<kernel::u8>> file_of(const Source& source, const std::string& file) {
   const bool spirv = file.ends_with(".spv"), ptx = file.ends_with(".ptx");
@@ -106,8 +113,12 @@ Result<std::vector<kernel::u8>> file_of(const Source& source, const std::string&
     const auto* data = reinterpret_cast<const kernel::u8*>(text.data());
     return std::vector<kernel::u8>(data, data + text.size() * sizeof text[0]);
   };
-  if (spirv) return bytes_of(launch::embed(kernel::emit_spirv(k), source.bytes));
-  auto text = ptx_of(k, kPortableSm);
+  if (spirv) {
+    auto words = spirv_of(k);
+    if (!words) return fail(std::move(words).error());
+    return bytes_of(launch::embed(*words, source.bytes));
+  }
+  auto text = ptx_of(k, std::max(kPortableSm, kernel::min_sm(k)));
   if (!text) return fail(std::move(text).error());
   return bytes_of(launch::embed(*text, source.bytes));
 }
@@ -139,7 +150,8 @@ std::vector<Finding> findings_of(const kernel::View& k, const KernelOptions& opt
                      auto assembled = assemble(*ptx, sm);
                      return assembled ? Status() : std::move(assembled).error();
                    }()});
-    all.push_back({name + ": spirv-val", validate(kernel::emit_spirv(form))});
+    if (kernel::spirv_refusal(form).what.empty())
+      all.push_back({name + ": spirv-val", validate(kernel::emit_spirv(form))});
   }
   return all;
 }
@@ -200,7 +212,9 @@ int kernel_dump(const KernelOptions& options) {
       if (!options.json) fmt::print("{}", j["text"].get_ref<const std::string&>());
       return {};
     }
-    const auto words = kernel::emit_spirv(form);
+    auto made = spirv_of(form);
+    if (!made) return std::move(made).error();
+    const auto& words = *made;
     j["form"] = "spirv";
     if (options.json) j["words"] = words;
     auto text = disassemble(words);

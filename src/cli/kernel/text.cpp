@@ -81,8 +81,10 @@ constexpr std::string_view kOps[] = {"constant",
                                      "end_loop",
                                      "break",
                                      "continue",
-                                     "return"};
-static_assert(std::size(kOps) == std::size_t(Op::return_) + 1);
+                                     "return",
+                                     "matrix_load",
+                                     "matrix_multiply"};
+static_assert(std::size(kOps) == std::size_t(kLastOp) + 1);
 constexpr std::string_view kBuiltins[] = {
     "local_x",  "local_y",  "local_z",       "group_x",       "group_y",        "group_z",    "groups_x",
     "groups_y", "groups_z", "subgroup_size", "subgroup_lane", "subgroup_index", "local_index"};
@@ -90,6 +92,8 @@ static_assert(std::size(kBuiltins) == std::size_t(Builtin::local_index) + 1);
 constexpr std::string_view kRmws[] = {"add", "min", "max", "bit_and", "bit_or", "bit_xor", "exchange"};
 constexpr std::string_view kShuffles[] = {"lane", "exclusive_or", "up", "down"};
 constexpr std::string_view kVotes[] = {"any", "all"};
+constexpr std::string_view kMatrices[] = {"f16", "bf16", "tf32", "i8", "e4m3", "e5m2"};
+constexpr std::string_view kMatrixParts[] = {"a", "b_rows", "b_columns"};
 constexpr std::string_view kOrders[] = {"relaxed", "acquire", "release", "acq_rel"};
 constexpr std::string_view kScopes[] = {"subgroup", "workgroup", "device", "system"};
 
@@ -104,6 +108,8 @@ std::string_view mode_of(const Inst& i) {
     case Op::subgroup_reduce: return kRmws[i.mode];
     case Op::subgroup_shuffle: return kShuffles[i.mode];
     case Op::subgroup_vote: return kVotes[i.mode];
+    case Op::matrix_load: return kMatrixParts[i.mode];
+    case Op::matrix_multiply: return kMatrices[i.mode];
     default: return "";
   }
 }
@@ -120,7 +126,8 @@ std::string named(const Inst& i) {
     case Op::atomic_rmw:
     case Op::atomic_cas:
     case Op::ondemand_load:
-    case Op::ondemand_prefetch: return " of " + object(i.a);
+    case Op::ondemand_prefetch:
+    case Op::matrix_load: return " of " + object(i.a);
     case Op::store:
     case Op::atomic_store: return " to " + object(i.a);
     default: return "";
@@ -144,6 +151,7 @@ std::string instruction(const Inst& i, u32 n) {
   }
   s += named(i);
   if (i.op == Op::constant || i.op == Op::extract) s += fmt::format(" {:#x}", i.imm);
+  if (i.op == Op::matrix_load) s += fmt::format(", rows {} apart", i.imm);
   if ((i.op >= Op::atomic_load && i.op <= Op::fence))
     s += fmt::format(", {}, {}", kOrders[std::size_t(i.order)], kScopes[std::size_t(i.scope)]);
   return s;

@@ -151,6 +151,8 @@ class Maker {
       case Op::subgroup_ballot:
       case Op::subgroup_reduce:
       case Op::subgroup_elect: return subgroup(i);
+      case Op::matrix_load:
+      case Op::matrix_multiply: return matrix(i);
       case Op::if_:
       case Op::else_:
       case Op::end_if:
@@ -275,6 +277,15 @@ class Maker {
     const u32 to = place_result(i);
     Step& s = emit(i, subgroup_handler(i));
     s.a = a, s.b = b, s.to = to;
+  }
+
+  void matrix(const Inst& i) {
+    const bool load = i.op == Op::matrix_load;
+    const u32 a = load ? i.a : stored(i.a), b = load ? array(i.b) : stored(i.b), c = load ? 0 : stored(i.c);
+    const u32 to = place_result(i);
+    Step& s = emit(i, matrix_handler(i, size_of(k_.insts[i.b].type) == 8));
+    s.a = a, s.b = b, s.c = c, s.to = to;
+    s.imm = i.imm;
   }
 
   void control(const Inst& i) {
@@ -426,7 +437,7 @@ Result<Native> make_blocked(const kernel::View& kernel, const BlockedOptions& op
   code->block = kernel.block;
   code->lanes = kernel.lanes();
   code->padded = (code->lanes + blocked::kChunk - 1) / blocked::kChunk * blocked::kChunk;
-  code->subgroup_size = options.subgroup_size;
+  code->subgroup_size = uses_matrix_units(kernel) ? kernel::kMatrixLanes : options.subgroup_size;
   code->params.assign(kernel.params.begin(), kernel.params.end());
   code->shared.assign(kernel.shared.begin(), kernel.shared.end());
   for (kernel::u32 i = 0; i < code->shared.size(); ++i) code->shared_at.push_back(shared_offset(kernel, i));

@@ -20,7 +20,8 @@
 namespace gpuio::gpu::cpu {
 
 struct BlockedOptions {
-  std::uint32_t subgroup_size = 8;  // a power of two, at most 64
+  // A power of two, at most 64. A kernel with matrix operations has 32, whatever is asked.
+  std::uint32_t subgroup_size = 8;
 };
 
 // The kernel must be well formed and free of on-demand accesses (UNSUPPORTED: they are lowered first).

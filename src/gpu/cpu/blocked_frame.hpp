@@ -115,6 +115,7 @@ Handler copy_handler(u32 size, bool masked);
 Handler uniform_handler(const Inst& inst);
 Handler memory_handler(const Inst& inst, bool uniform, bool wide_index);
 Handler subgroup_handler(const Inst& inst);
+Handler matrix_handler(const Inst& inst, bool wide_index);
 Handler control_handler(Op op);
 Handler builtin_handler();  // of what differs between lanes
 

@@ -8,6 +8,7 @@
 
 #include "gpu/cpu/differential.hpp"
 #include "support/every_operation.hpp"
+#include "support/matrices.hpp"
 
 namespace gpuio::gpu::cpu {
 namespace {
@@ -105,6 +106,22 @@ TEST(Blocked, AnIndexOutOfRangeNamesLineIndexAndLength) {
   EXPECT_EQ(message(reading_at(2, 8, 2)), "");
   EXPECT_EQ(message(reading_at(2, 7, 2)), "line 12: index 6 of 7 elements");
   EXPECT_THAT(message(reading_at(1, 8, 2)), HasSubstr("line 12: index 1 of 8 elements is not aligned"));
+}
+
+TEST(Blocked, MatrixOperations) {
+  test_kernels::each_product([](auto lambda, auto number, auto) {
+    using T = decltype(number);
+    const Program p = trace_program(lambda, "product", {64, 1, 1});
+    RandomData want = random_contents(p.view(), 5);
+    for (u32 input = 0; sizeof(T) == 1 && input < 2; ++input)  // no NaN, whose bits are nobody's business
+      for (std::byte& b : want.bytes[input]) b &= std::byte{0xbf};
+    RandomData got = want;
+    const Outcome o = interpret(p.view(), {1, 1, 1}, want.arguments(), {.subgroup_size = 32});
+    ASSERT_TRUE(o.ok()) << o.error << " at line " << o.line;
+    const Status s = run_blocked(p.view(), {1, 1, 1}, got, 8);  // it takes 32 by itself
+    ASSERT_TRUE(s) << s.message();
+    EXPECT_TRUE(got.bytes == want.bytes) << "type " << int(kernel::detail::kMatrixOf<T>);
+  });
 }
 
 TEST(Blocked, InactiveLanesTouchNothing) {

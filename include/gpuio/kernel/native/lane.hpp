@@ -203,6 +203,8 @@ struct Lane {
   GPUIO_INLINE void execute(const M& mask) {
     constexpr Inst i = k.insts[I];
     constexpr Shape s = facts.value[I].shape;
+    static_assert(!is_matrix(i.op),
+                  "matrix operations are not made native: load the kernel without its native form");
     if constexpr (i.op == Op::constant || i.op == Op::barrier || i.op == Op::barrier_any) return;
     else if constexpr (i.op == Op::fence) fence(i.order);
     else if constexpr (i.op == Op::var_store) var_store<I>(mask);

@@ -1,0 +1,99 @@
+// PTX of matrix operations. Part of ptx.hpp; matrix_lanes.hpp says which lane holds what.
+//
+// ldmatrix moves 8 x 8 elements of 16 bits, a row each from the address that one lane gives. To it 16 bytes
+// of a row are 8 elements, whatever they are to us: that suits every fragment but rows of B that are not of
+// 16 bits, whose elements are loaded one by one.
+#pragma once
+
+#include <gpuio/kernel/ptx/memory.hpp>
+
+namespace gpuio::kernel::detail::ptx {
+
+// Compute capability and PTX version (major * 10 + minor) that an instruction cannot do without.
+struct Needs {
+  u32 sm = 70, version = 63;
+};
+constexpr Needs needs(const Inst& i) {
+  if (!is_matrix(i.op)) return {};
+  const Matrix what{i.mode};
+  const bool eighths = i.op == Op::matrix_multiply && (what == Matrix::of_e4m3 || what == Matrix::of_e5m2);
+  return eighths ? Needs{89, 84} : Needs{80, 70};
+}
+
+// Into %x0 the address of the part's first element.
+template <class Sink>
+constexpr void part_address(Out<Sink>& o, const Inst& i) {
+  Inst element = i;
+  element.type = i.from;
+  const Address at = address(o, element);
+  if (at.number == kNone) return;  // it is there
+  o.line("mov.u32 %x0, ", at.base, at.number);
+  if (at.offset != 0) o.line("add.u32 %x0, %x0, ", at.offset);
+}
+
+template <class Sink>
+constexpr void matrix_load(Out<Sink>& o, const Inst& i, u32 id) {
+  const u32 size = size_of(i.from), row = u32(i.imm) * size;
+  const MatrixPart part{i.mode};
+  declare_vector(o, i, id);
+  part_address(o, i);
+  o.line("mov.u32 %x1, %laneid");
+  if (part == MatrixPart::b_rows && size != 2) {
+    o.line("shr.u32 %x2, %x1, 2");  // the column
+    o.line("mad.lo.u32 %x0, %x2, ", size, ", %x0");
+    o.line("and.b32 %x2, %x1, 3");
+    o.line("mad.lo.u32 %x0, %x2, ", row * (4 / size), ", %x0");
+    for (u32 r = 0; r < 2; ++r) {
+      const Element to{Type::u32, id, r};
+      const u32 first = r * (16 / size) * row;
+      if (size == 4) {
+        o.line("ld.shared.b32 ", to, ", [%x0+", first, "]");
+        continue;
+      }
+      o.line("ld.shared.u8 ", to, ", [%x0+", first, "]");
+      for (u32 e = 1; e < 4; ++e) {
+        o.line("ld.shared.u8 %x3, [%x0+", first + e * row, "]");
+        o.line("shl.b32 %x3, %x3, ", 8 * e);
+        o.line("or.b32 ", to, ", ", to, ", %x3");
+      }
+    }
+  } else {
+    // Lanes 8m to 8m + 7 give the rows of matrix m.
+    o.line("and.b32 %x2, %x1, ", part == MatrixPart::b_columns ? 7u : 15u);
+    o.line("mad.lo.u32 %x0, %x2, ", row, ", %x0");
+    if (part == MatrixPart::a) o.line("and.b32 %x1, %x1, 16");  // the second 16 bytes of each row
+    if (part == MatrixPart::b_columns) {
+      o.line("and.b32 %x1, %x1, 8");
+      o.line("shl.b32 %x1, %x1, 1");
+    }
+    if (part != MatrixPart::b_rows) o.line("add.u32 %x0, %x0, %x1");
+    o.text("  ldmatrix.sync.aligned.m8n8.x", u32(i.width), part == MatrixPart::b_rows ? ".trans" : "",
+           ".shared.b16 ");
+    put_elements(o, Type::u32, id, i.width);
+    o.text(", [%x0];\n");
+  }
+  for (u32 r = 0; i.from == Type::f32 && r < i.width; ++r) {
+    const Element to{Type::u32, id, r};
+    o.line("cvt.rna.tf32.f32 ", to, ", ", to);
+  }
+}
+
+template <class Sink>
+constexpr void matrix_multiply(Out<Sink>& o, const Inst& i, u32 id) {
+  constexpr std::string_view kShapes[] = {"m16n8k16", "m16n8k16", "m16n8k8",
+                                          "m16n8k32", "m16n8k32", "m16n8k32"};
+  constexpr std::string_view kTypes[] = {".f32.f16.f16.f32", ".f32.bf16.bf16.f32", ".f32.tf32.tf32.f32",
+                                         ".s32.s8.s8.s32",   ".f32.e4m3.e4m3.f32", ".f32.e5m2.e5m2.f32"};
+  declare_vector(o, i, id);
+  o.text("  mma.sync.aligned.", kShapes[i.mode], ".row.col", kTypes[i.mode], " ");
+  put_elements(o, i.type, id, 4);
+  o.text(", ");
+  put_elements(o, Type::u32, i.a, 4);
+  o.text(", ");
+  put_elements(o, Type::u32, i.b, 2);
+  o.text(", ");
+  put_elements(o, i.type, i.c, 4);
+  o.text(";\n");
+}
+
+}  // namespace gpuio::kernel::detail::ptx

@@ -1,0 +1,7 @@
+// expect: matrix_place_differs 5
+#include <gpuio/kernel.hpp>
+using namespace gpuio::kernel;
+constexpr auto k0 = kernel<"k", 64>([](Ctx k, Out<u32> y) { auto tile = k.shared<f16, 512>();
+  k.fragment_a(tile, k.lane() * 8, 16);
+  y[k.tid()] = 1u;
+});
