@@ -142,6 +142,18 @@ class Builder {
     append({.op = Op::fence, .order = order, .scope = scope});
   }
 
+  constexpr void async_copy(u32 shared, u32 to, u32 buffer, u32 from, u32 bytes) {
+    append({.op = Op::async_copy,
+            .type = object_type(shared),
+            .a = shared,
+            .b = to,
+            .c = buffer,
+            .d = from,
+            .imm = bytes});
+  }
+  constexpr void async_commit() { append({.op = Op::async_commit}); }
+  constexpr void async_wait(u32 groups) { append({.op = Op::async_wait, .imm = groups}); }
+
   // Workgroup and subgroup.
   constexpr void barrier() { append({.op = Op::barrier, .scope = Scope::workgroup}); }
   constexpr u32 barrier_any(u32 a) {

@@ -265,6 +265,32 @@ class Ctx : public detail::BlockOperations<Ctx>, public detail::MatrixOperations
     t_->build.fence(order, scope);
   }
 
+  // Copies Bytes (4, 8 or 16) a lane from a buffer to a shared array while the lane goes on. Indices are
+  // elements, multiples of what Bytes holds. Copies since the last commit are a group; async_wait<N>() lets
+  // the newest N groups go on and waits for the rest. Then, after a barrier, all lanes may read what landed.
+  // cp.async on CUDA from sm_80 on, elsewhere a load and a store.
+  template <u32 Bytes, Storable T, u32 N, class Buffer>
+  constexpr void async_copy(const Shared<T, N>& to, Index i, const Buffer& from, Index j) const {
+    static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16, "an async copy is of 4, 8 or 16 bytes");
+    static_assert(sizeof(T) <= Bytes && !std::same_as<T, bool>, "an async copy is of whole numbers");
+    static_assert(Buffer::kParam.type == kTypeOf<T> &&
+                      (Buffer::kParam.kind == ParamKind::in || Buffer::kParam.kind == ParamKind::inout),
+                  "an async copy is from an In or InOut of the array's type");
+    const u32 at = i.get(*t_);
+    const u32 source = j.get(*t_);
+    t_->build.async_copy(to.object(), at, from.object(), source, Bytes);
+  }
+  constexpr void async_commit(u32 line = __builtin_LINE()) const {
+    t_->at(line);
+    t_->build.async_commit();
+  }
+  template <u32 Groups = 0>
+  constexpr void async_wait(u32 line = __builtin_LINE()) const {
+    static_assert(Groups < 64, "at most 63 groups may be under way");
+    t_->at(line);
+    t_->build.async_wait(Groups);
+  }
+
   // Control. The counter goes from begin, below end, by step > 0. Its type is that of the first that is
   // traced.
   template <class B, class E, class S = u32>

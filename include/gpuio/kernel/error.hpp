@@ -40,6 +40,7 @@ enum class Err : u8 {
   missing_barrier,   // a lane may read what another wrote
   write_after_read,  // a lane may overwrite what another still reads
   write_after_write,
+  missing_wait,  // other: the async copy
   // Control. line: the barrier; other: what makes the lanes differ.
   divergent_barrier,
   divergent_matrix,       // line: the matrix operation
@@ -55,6 +56,7 @@ enum class Err : u8 {
   suspend_lock,
   suspend_active_mask,
   suspend_matrix,
+  suspend_async,
 };
 
 struct VerifyResult {
@@ -102,6 +104,8 @@ constexpr std::string_view words(Err e) {
     case Err::missing_barrier: return "missing barrier: a lane may read what another lane wrote";
     case Err::write_after_read: return "missing barrier: a lane may overwrite what another lane still reads";
     case Err::write_after_write: return "two lanes may write the same element";
+    case Err::missing_wait:
+      return "an async copy may not have landed here: wait for it (k.async_wait), then let a barrier follow";
     case Err::divergent_barrier: return "not all lanes of the workgroup reach this barrier together";
     case Err::divergent_matrix: return "not all lanes of the subgroup reach this matrix operation together";
     case Err::matrix_place_differs:
@@ -119,6 +123,7 @@ constexpr std::string_view words(Err e) {
       return "a divergent subgroup operation in a kernel that may be suspended";
     case Err::suspend_lock: return "a lock held across an on-demand access";
     case Err::suspend_active_mask: return "the set of active lanes changes where lanes may be suspended";
+    case Err::suspend_async: return "an async copy in a kernel whose lanes may be suspended";
     case Err::suspend_matrix: return "a matrix operation in a kernel whose lanes may be suspended";
   }
   return "unknown";
@@ -133,6 +138,7 @@ inline std::string message(const VerifyResult& r) {
     case Err::missing_barrier:
     case Err::write_after_read:
     case Err::write_after_write:
+    case Err::missing_wait:
       s += ", the earlier access in line " + std::to_string(r.other) + ", shared array " +
            std::to_string(r.detail);
       break;

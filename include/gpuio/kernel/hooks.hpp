@@ -51,8 +51,10 @@ struct Effect {
 struct Touch {
   const Inst* inst;  // of the kernel that runs
   u64 lane;
+  u32 object;  // parameter, or kShared | shared array
   u64 index;
   u32 count;
+  bool write;  // or both
 };
 
 struct Hooks {

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include <gpuio/kernel/hooks.hpp>
+#include <gpuio/kernel/lock_step.hpp>
 #include <gpuio/kernel/matrix_lanes.hpp>
 #include <gpuio/kernel/random.hpp>
 #include <gpuio/kernel/semantics.hpp>
@@ -27,29 +28,6 @@ namespace gpuio::kernel {
 // --- The machine ------------------------------------------------------------------------------------------
 
 namespace detail {
-
-// A region that a subgroup is inside of.
-struct Frame {
-  u32 opener;
-  u64 waiting = 0;    // if: lanes that take the else, or rejoin; loop: lanes that left by break
-  u64 continued = 0;  // loop: lanes that wait for the continuing part; if: lanes that finished the then
-};
-
-enum class Phase : u8 { ready, barrier, done };
-
-struct Subgroup {
-  u32 first = 0;  // lane of the workgroup
-  u32 index = 0;
-  u64 all = 0;   // lanes that exist
-  u64 mask = 0;  // lanes that execute
-  u32 pc = 0;
-  Phase phase = Phase::ready;
-  bool vote = false;
-  std::vector<Frame> frames{};
-  std::vector<u64> values{};  // slot * size + lane
-  std::vector<u64> vars{};
-  std::vector<u32> status{};  // sticky, a lane
-};
 
 template <class Observer>
 class Machine {
@@ -119,6 +97,7 @@ class Machine {
       s.frames.clear();
       s.vars.assign(k_.vars.size() * size_, 0);
       s.status.assign(size_, 0);
+      s.copies.begin(size_);
     }
     while (true) {
       Subgroup* next = choose();
@@ -261,6 +240,13 @@ class Machine {
       case Op::subgroup_ballot:
       case Op::subgroup_reduce:
       case Op::subgroup_elect: subgroup(s, i); break;
+      case Op::async_copy:
+      case Op::async_commit:
+      case Op::async_wait:
+        for (u64 m = s.mask; m != 0; m &= m - 1) {
+          if (!async(s, i, u32(std::countr_zero(m)))) return false;
+        }
+        break;
       case Op::matrix_load:
         if (!whole(s) || !matrix_load(s, i)) return false;
         break;
@@ -365,7 +351,7 @@ class Machine {
     switch (i.op) {
       case Op::constant: r = i.imm; break;
       case Op::argument: r = truncate_to(i.type, arguments_[i.a].bits); break;
-      case Op::builtin: r = builtin(s, Builtin(i.mode), lane); break;
+      case Op::builtin: r = builtin(k_, grid_, group_, size_, s, Builtin(i.mode), lane); break;
       case Op::length: r = length(i.a); break;
       case Op::fma: r = eval_fma(i.type, value(i.a), value(i.b), value(i.c)); break;
       case Op::popcount:
@@ -411,35 +397,17 @@ class Machine {
     return a.bytes.empty() ? a.count : a.bytes.size() / size_of(k_.params[object].type);
   }
 
-  constexpr u64 builtin(const Subgroup& s, Builtin what, u32 lane) const {
-    const u32 local = s.first + lane;
-    const u32 x = k_.block[0], y = k_.block[1];
-    switch (what) {
-      case Builtin::local_x: return local % x;
-      case Builtin::local_y: return local / x % y;
-      case Builtin::local_z: return local / (x * y);
-      case Builtin::group_x: return group_ % grid_[0];
-      case Builtin::group_y: return group_ / grid_[0] % grid_[1];
-      case Builtin::group_z: return group_ / grid_[0] / grid_[1];
-      case Builtin::groups_x: return grid_[0];
-      case Builtin::groups_y: return grid_[1];
-      case Builtin::groups_z: return grid_[2];
-      case Builtin::subgroup_size: return size_;
-      case Builtin::subgroup_lane: return lane;
-      case Builtin::subgroup_index: return s.index;
-      case Builtin::local_index: return local;
-    }
-    return 0;
-  }
-
   // --- Memory ---
   constexpr bool access(Subgroup& s, const Inst& i, u32 lane) {
     const bool shared = (i.a & kShared) != 0;
     const u32 size = size_of(i.type);
     const u64 index = get(s, i.b, lane), count = length(i.a);
+    const bool atomic_write = i.op >= Op::atomic_store && i.op <= Op::atomic_cas;
     if (index >= count || count - index < i.width) return fail("index out of range", s, lane);
     if (i.width > 1 && index % i.width != 0) return fail("vector access that is not aligned", s, lane);
-    if (const std::string_view bad = hooks_.access({&i, lane_of(s, lane), index, i.width}); !bad.empty())
+    if (const std::string_view bad =
+            hooks_.access({&i, lane_of(s, lane), i.a, index, i.width, i.op == Op::store || atomic_write});
+        !bad.empty())
       return fail(bad, s, lane);
     const std::span<std::byte> bytes = shared ? std::span<std::byte>(shared_) : arguments_[i.a].bytes;
     const u64 at = (shared ? shared_at_[i.a & ~kShared] : 0) + index * size;
@@ -483,6 +451,40 @@ class Machine {
     hooks_.effect(lane_of(s, lane), {&i, index, operand});
   }
 
+  // --- Async copies: they land at the wait and no sooner, so that a missing one is seen ---
+  constexpr bool async(Subgroup& s, const Inst& i, u32 lane) {
+    if (i.op == Op::async_commit) {
+      s.copies.commit(lane);
+    } else if (i.op == Op::async_wait) {
+      while (true) {
+        const PendingCopies::Copy c = s.copies.take(lane, i.imm);
+        if (c.inst == kNone) break;
+        if (!land(s, k_.insts[c.inst], c)) return false;
+      }
+    } else {
+      const u64 to = get(s, i.b, lane), from = get(s, i.d, lane), count = span_of(i);
+      for (const auto& [index, all] : {std::pair{to, length(i.a)}, std::pair{from, length(i.c)}}) {
+        if (index >= all || all - index < count) return fail("index out of range", s, lane);
+        if (index % count != 0) return fail("async copy that is not aligned", s, lane);
+      }
+      const Touch touch{&i, lane_of(s, lane), i.c, from, u32(count), false};
+      if (const std::string_view bad = hooks_.access(touch); !bad.empty()) return fail(bad, s, lane);
+      s.copies.add(s.pc, lane, to, from);
+    }
+    return true;
+  }
+  constexpr bool land(Subgroup& s, const Inst& i, const PendingCopies::Copy& c) {
+    const u32 size = size_of(i.type);
+    const Touch touch{&i, lane_of(s, c.lane), i.a, c.to, u32(span_of(i)), true};
+    if (const std::string_view bad = hooks_.access(touch); !bad.empty()) return fail(bad, s, c.lane);
+    const u64 at = shared_at_[i.a & ~kShared] + c.to * size;
+    for (u64 e = 0; e < i.imm; ++e) {
+      shared_[at + e] = arguments_[i.c].bytes[c.from * size + e];
+      written_[at + e] = 1;
+    }
+    return true;
+  }
+
   // --- Matrix operations ---
   constexpr bool whole(const Subgroup& s) {
     if (size_ != kMatrixLanes) return fail("matrix operation: run it with subgroups of 32 lanes", s, 0);
@@ -502,7 +504,8 @@ class Machine {
         u32 bits = 0;
         for (u32 e = 0; e < 4 / size; ++e) {
           const u64 index = first + place_in_part(i, lane, r, e);
-          if (const std::string_view bad = hooks_.access({&i, lane_of(s, lane), index, 1}); !bad.empty())
+          if (const std::string_view bad = hooks_.access({&i, lane_of(s, lane), i.a, index, 1, false});
+              !bad.empty())
             return fail(bad, s, lane);
           const u64 at = shared_at_[i.a & ~kShared] + index * size;
           if (options_.check_shared && written_[at] == 0)

@@ -161,8 +161,16 @@ enum class Op : u8 {
                 // likewise. A fragment: u32, width 4 (of A) or 2 (of B)
   matrix_multiply,  // mode: Matrix; a, b: fragments of A and B; c: four f32 or i32, the lane's of C.
                     // C + A * B: as c
+  // Copies to shared memory while the lane goes on. A lane's copies since its last commit are a group; a wait
+  // returns when all but the lane's newest `imm` groups have landed. Until then the destination is nobody's
+  // to
+  // read or write; then it is written as by the lane. What is not waited for may never land.
+  async_copy,  // a: shared array, b: index; c: buffer of the same type, d: index; imm: bytes, 4, 8 or 16, of
+               // which both places are a multiple
+  async_commit,  // ends the group, which may be empty
+  async_wait,    // imm: groups that may still be under way
 };
-inline constexpr Op kLastOp = Op::matrix_multiply;
+inline constexpr Op kLastOp = Op::async_wait;
 
 enum class Builtin : u8 {
   local_x,
@@ -312,13 +320,23 @@ constexpr MatrixExtent matrix_extent(const Inst& i) {
     default: return {8, k};
   }
 }
+constexpr bool is_async(Op op) { return op >= Op::async_copy && op <= Op::async_wait; }
+constexpr bool copies_async(const View& kernel) {
+  for (const Inst& i : kernel.insts)
+    if (is_async(i.op)) return true;
+  return false;
+}
 // From the element at the index on, how many an access may touch, and of how many the index is a multiple.
 constexpr u64 span_of(const Inst& i) {
+  if (i.op == Op::async_copy) return i.imm / size_of(i.type);
   if (i.op != Op::matrix_load) return i.width;
   const MatrixExtent e = matrix_extent(i);
   return (e.rows - 1) * i.imm + e.columns;
 }
-constexpr u32 alignment_of(const Inst& i) { return i.op == Op::matrix_load ? 16 / size_of(i.from) : i.width; }
+constexpr u32 alignment_of(const Inst& i) {
+  if (i.op == Op::matrix_load) return 16 / size_of(i.from);
+  return i.op == Op::async_copy ? u32(i.imm) / size_of(i.type) : i.width;
+}
 
 constexpr bool opens_region(Op op) { return op == Op::if_ || op == Op::for_ || op == Op::loop; }
 constexpr bool closes_region(Op op) { return op == Op::end_if || op == Op::end_for || op == Op::end_loop; }
@@ -341,7 +359,10 @@ constexpr bool has_result(Op op) {
     case Op::end_loop:
     case Op::break_:
     case Op::continue_:
-    case Op::return_: return false;
+    case Op::return_:
+    case Op::async_copy:
+    case Op::async_commit:
+    case Op::async_wait: return false;
     default: return true;
   }
 }
@@ -366,7 +387,9 @@ constexpr u32 value_operands(const Inst& i) {
     case Op::end_loop:
     case Op::break_:
     case Op::continue_:
-    case Op::return_: return 0;
+    case Op::return_:
+    case Op::async_commit:
+    case Op::async_wait: return 0;
     case Op::neg:
     case Op::abs:
     case Op::bit_not:
@@ -397,6 +420,7 @@ constexpr u32 value_operands(const Inst& i) {
     case Op::atomic_store:
     case Op::atomic_rmw: return 0b0110;
     case Op::atomic_cas: return 0b1110;
+    case Op::async_copy: return 0b1010;
     case Op::fma:
     case Op::select:
     case Op::for_:

@@ -64,6 +64,28 @@ class Rewriter {
   std::vector<u32> map_{};
 };
 
+// Async copies become loads and stores: where a back end has none of its own.
+constexpr Program lower_async(View kernel) {
+  Rewriter to(kernel);
+  Builder& b = to.builder();
+  for (u32 id = 0; id < kernel.insts.size(); ++id) {
+    const Inst& i = kernel.insts[id];
+    if (!is_async(i.op)) to.copy(id, i);
+    if (i.op != Op::async_copy) continue;
+    b.line = i.line;
+    const u32 count = u32(span_of(i)), width = count < 4 ? count : 4;
+    const auto plus = [&](u32 index, u32 n) {
+      return n == 0 ? index : b.binary(Op::add, index, b.constant(b.program().insts[index].type, n));
+    };
+    for (u32 e = 0; e < count; e += width) {
+      const u32 value = b.load(i.c, plus(to.value(i.d), e), u8(width));
+      b.store(i.a, plus(to.value(i.b), e), value);
+    }
+    b.line = 0;
+  }
+  return to.take();
+}
+
 // for_ becomes a loop over a Var. The step at the end of a trip does not wrap past the end:
 //   var = begin; loop { if (!(var < end)) break; counter = var; body;
 //                       continuing: var = end - var > step (unsigned) ? var + step : end; }

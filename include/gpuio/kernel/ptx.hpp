@@ -128,6 +128,7 @@ constexpr bool uses_sm80(View k) {
     if (i.op == Op::cast && i.type == Type::bf16 && i.from != Type::bf16 && i.from != Type::boolean)
       return true;
     if (i.op == Op::subgroup_reduce && (i.type == Type::u32 || i.type == Type::i32)) return true;
+    if (is_async(i.op)) return true;
   }
   return false;
 }
@@ -174,6 +175,7 @@ constexpr void instruction(Out<Sink>& o, Control<Sink>& control, const Inst& i, 
   if (is_subgroup(i.op)) return subgroup(control.masked(), i, id);
   if (i.op == Op::matrix_load) return matrix_load(o, i, id);
   if (i.op == Op::matrix_multiply) return matrix_multiply(o, i, id);
+  if (is_async(i.op)) return async(o, i);
   if (i.op >= Op::if_) return control.step(i, id);
   switch (i.op) {
     case Op::constant: return constant(o, i, id);

@@ -14,6 +14,7 @@
 #include <regex>
 #include <set>
 
+#include "support/copies.hpp"
 #include "support/every_operation.hpp"
 #include "support/kernels.hpp"
 #include "support/matrices.hpp"
@@ -339,7 +340,8 @@ TEST_F(PtxAssembly, EveryWayThroughControlFlow) {
 TEST_F(PtxAssembly, NothingSpills) {
   using namespace test_kernels;
   for (const View& k : {saxpy.view(), block_sum.view(), matmul.view(), histogram.view(), subgroup_sum.view(),
-                        subgroup_mix.view(), storage.view()}) {
+                        subgroup_mix.view(), storage.view(), pipeline.view(), copies_of_bytes.view(),
+                        copies_of_longs.view()}) {
     assemble_both(k);
   }
   const std::vector<Sample> samples = vocabulary();

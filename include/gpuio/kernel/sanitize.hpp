@@ -76,12 +76,11 @@ class RaceHooks : public Hooks {
   std::string_view access(const Touch& t) {
     const Inst& i = *t.inst;
     ++now_;
-    const bool atomic = i.op >= Op::atomic_load && i.op <= Op::atomic_cas,
-               write = i.op == Op::store || (atomic && i.op != Op::atomic_load);
+    const bool atomic = i.op >= Op::atomic_load && i.op <= Op::atomic_cas;
     if (atomic) fence(t.lane, i.order);
-    auto& elements = i.a & kShared ? shared_[i.a & ~kShared] : buffers_[i.a];
-    const Access now{t.lane, now_, epoch_, i.line, true, write, atomic};
-    for (u32 e = 0; e < t.count; ++e) touch(elements[t.index + e], now, i.a, t.index + e);
+    auto& elements = t.object & kShared ? shared_[t.object & ~kShared] : buffers_[t.object];
+    const Access now{t.lane, now_, epoch_, i.line, true, t.write, atomic};
+    for (u32 e = 0; e < t.count; ++e) touch(elements[t.index + e], now, t.object, t.index + e);
     return {};
   }
   void fence(u64 lane, Order order) {

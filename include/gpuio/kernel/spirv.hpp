@@ -10,6 +10,7 @@
 //   constexpr std::span<const u32> words = kSpirv<my_kernel>;          // emitted while compiling
 #pragma once
 
+#include <gpuio/kernel/lower.hpp>
 #include <gpuio/kernel/spirv/emit.hpp>
 
 namespace gpuio::kernel {
@@ -29,6 +30,7 @@ constexpr SpirvRefusal spirv_refusal(const View& kernel) {
 // Of a kernel that is refused: nothing.
 constexpr std::vector<u32> emit_spirv(const View& kernel) {
   if (!spirv_refusal(kernel).what.empty()) return {};
+  if (copies_async(kernel)) return spirv::Emitter(lower_async(kernel).view()).run();
   return spirv::Emitter(kernel).run();
 }
 

@@ -5,6 +5,7 @@
 #include <gpuio/kernel/random_program.hpp>
 #include <spirv-tools/libspirv.hpp>
 
+#include "support/copies.hpp"
 #include "support/every_operation.hpp"
 #include "support/kernels.hpp"
 #include "support/vocabulary.hpp"
@@ -39,7 +40,8 @@ TEST(Spirv, TheValidatorCanRefuse) {
 
 TEST(Spirv, SharedKernels) {
   for (const View& v : {saxpy.view(), block_sum.view(), matmul.view(), histogram.view(), subgroup_sum.view(),
-                        subgroup_mix.view(), storage.view()}) {
+                        subgroup_mix.view(), storage.view(), pipeline.view(), copies_of_bytes.view(),
+                        copies_of_longs.view()}) {
     EXPECT_EQ(complaints(v), "") << v.name;
   }
 }

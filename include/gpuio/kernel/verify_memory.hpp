@@ -7,6 +7,9 @@
 // under the conditions they stand in, or the index is one and the same injective function of the lane. A
 // loop's body also meets its own earlier iteration. What cannot be shown safe is refused.
 //
+// An async copy is a write that no barrier ends and that the lane itself may not touch either, until a wait
+// after the commit; then it is the lane's write. A wait in a branch counts for what was copied in it.
+//
 // Indices: a mistake is reported only where it happens: the whole range is outside, or every lane and trip of
 // the range is known to exist and no condition that this code does not understand stands around.
 //
@@ -20,7 +23,11 @@ namespace gpuio::kernel::detail {
 class Memory {
  public:
   constexpr Memory(const View& v, const Flow& flow, bool races)
-      : v_(v), flow_(flow), ints_(v, flow), races_(races && v.lanes() > 1 && !v.shared.empty()) {
+      : v_(v),
+        flow_(flow),
+        ints_(v, flow),
+        async_(copies_async(v)),
+        races_(races && !v.shared.empty() && (v.lanes() > 1 || async_)) {
     else_.assign(v.insts.size(), kNone);
     barriers_.assign(v.insts.size() + 1, 0);
     std::vector<u32> opened;
@@ -44,7 +51,7 @@ class Memory {
     bool understood = true;
     u32 parent = kNone;
   };
-  enum class Kind : u8 { read, write, atomic_read, atomic_write };
+  enum class Kind : u8 { read, write, async_write, atomic_read, atomic_write };
   struct Access {
     u32 inst = 0;
     u32 object = 0;
@@ -52,6 +59,8 @@ class Memory {
     i64 span = 1;                    // elements
     u32 fact = kNone;                // the conditions it stands in
     u32 old_begin = 0, old_end = 0;  // made in an earlier iteration of the loop there
+    u32 commits = 0;                 // of an async copy: commits since, and has it been waited for
+    bool landed = true;
   };
 
   constexpr bool has_barrier(u32 begin, u32 end) const { return barriers_[end] != barriers_[begin]; }
@@ -67,7 +76,17 @@ class Memory {
         case Op::for_:
         case Op::loop: n = walk_loop(n); break;
         case Op::barrier:
-        case Op::barrier_any: live_.clear(); break;
+        case Op::barrier_any:
+          if (async_) std::erase_if(live_, [](const Access& a) { return a.landed; });
+          else live_.clear();
+          break;
+        case Op::async_copy: copy(n); break;
+        case Op::async_commit:
+          for (Access& a : live_) ++a.commits;
+          break;
+        case Op::async_wait:
+          for (Access& a : live_) a.landed = a.landed || a.commits > i.imm;
+          break;
         case Op::break_:
         case Op::continue_:
           if (!pending_.empty())
@@ -80,7 +99,7 @@ class Memory {
         case Op::atomic_store:
         case Op::atomic_rmw:
         case Op::atomic_cas: access(n, Kind::atomic_write); break;
-        case Op::ondemand_load: index(n); break;
+        case Op::ondemand_load: index(n, i.a, i.b); break;
         default: break;
       }
     }
@@ -102,16 +121,21 @@ class Memory {
       if (middle != end) walk(middle + 1, end);
       for (const Access& a : after) live_.push_back(a);
     } else {
+      const std::vector<Access> before = waited_for();
       const u32 start = u32(live_.size());
       assume(condition, true);
       walk(n + 1, middle);
       fact_ = outer;
       if (middle != end) {
+        const std::vector<Access> after = waited_for();
+        wait_less(before);
         if (!flow_.divergent(condition)) skipped_.push_back({start, u32(live_.size())});
         assume(condition, false);
         walk(middle + 1, end);
         if (!flow_.divergent(condition)) skipped_.pop_back();
+        wait_less(after);
       }
+      wait_less(before);  // a wait on one side only
     }
     fact_ = outer;
     if (jumps(v_.insts[middle - 1].op)) assume(condition, false);
@@ -126,6 +150,7 @@ class Memory {
       learn(sum(ints_.sum_of(n), -1, ints_.sum_of(i.a)), 0, n);
     }
     if (!has_barrier(n, end)) {
+      const std::vector<Access> before = waited_for();
       const u32 start = u32(live_.size());
       // What leaves an iteration here is in live_ anyway, and leaves none of a loop around.
       pending_.push_back({});
@@ -136,6 +161,11 @@ class Memory {
       for (u32 a = start; a < stop && result_.ok(); ++a)
         for (u32 b = start; b < stop && result_.ok(); ++b)
           if (!live_[a].old_end && !live_[b].old_end) compare(aged(live_[a], n, end), live_[b]);
+      wait_less(before);  // there may be no trip,
+      bool leaves = false;
+      for (u32 i = n; async_ && i < end; ++i) leaves = leaves || jumps(v_.insts[i].op);
+      for (u32 a = start; leaves && a < stop; ++a)  // or none that comes to the wait
+        if (live_[a].kind == Kind::async_write) live_[a].commits = 0, live_[a].landed = false;
     } else {
       const std::vector<Access> before = live_;
       for (u32 pass = 0; pass < 2; ++pass) {
@@ -150,6 +180,15 @@ class Memory {
     }
     fact_ = outer;
     return end;
+  }
+  // Where nothing is asynchronous nobody asks, and compiling has no time to lose.
+  constexpr std::vector<Access> waited_for() const { return async_ ? live_ : std::vector<Access>{}; }
+  // The first accesses are again as far waited for as they were.
+  constexpr void wait_less(const std::vector<Access>& before) {
+    for (u32 a = 0; a < before.size(); ++a) {
+      live_[a].commits = before[a].commits;
+      live_[a].landed = before[a].landed;
+    }
   }
   // An access of this iteration, seen from a later one.
   static constexpr Access aged(Access a, u32 begin, u32 end) {
@@ -317,28 +356,45 @@ class Memory {
   // --- Races ---
   constexpr void access(u32 n, Kind kind) {
     const Inst& i = v_.insts[n];
-    index(n);
+    index(n, i.a, i.b);
     if (!(i.a & kShared) || !races_ || !result_.ok()) return;
-    const Access a{.inst = n, .object = i.a, .kind = kind, .span = i64(span_of(i)), .fact = fact_};
+    const Access a{.inst = n,
+                   .object = i.a,
+                   .kind = kind,
+                   .span = i64(span_of(i)),
+                   .fact = fact_,
+                   .landed = kind != Kind::async_write};
     for (u32 e = 0; e < live_.size() && result_.ok(); ++e) {
       bool skip = false;
       for (const auto& s : skipped_) skip = skip || (e >= s[0] && e < s[1]);
       if (!skip) compare(live_[e], a);
     }
     live_.push_back(a);
-    if (kind == Kind::write) compare(a, a);
+    if (kind == Kind::write || kind == Kind::async_write) compare(a, a);
   }
-  static constexpr bool writes(Kind k) { return k == Kind::write || k == Kind::atomic_write; }
+  constexpr void copy(u32 n) {
+    const Inst& i = v_.insts[n];
+    index(n, i.c, i.d);
+    if (result_.ok()) access(n, Kind::async_write);
+  }
+  static constexpr bool writes(Kind k) {
+    return k == Kind::write || k == Kind::async_write || k == Kind::atomic_write;
+  }
   static constexpr bool atomic(Kind k) { return k >= Kind::atomic_read; }
   // a came before b.
   constexpr void compare(const Access& a, const Access& b) {
     if (a.object != b.object || !(writes(a.kind) || writes(b.kind)) || (atomic(a.kind) && atomic(b.kind)))
       return;
     if (safe(a, b) || !result_.ok()) return;
-    const Err e = !writes(b.kind)  ? Err::missing_barrier
-                  : writes(a.kind) ? Err::write_after_write
-                                   : Err::write_after_read;
+    const Err e = under_way(a, b)   ? Err::missing_wait
+                  : !writes(b.kind) ? Err::missing_barrier
+                  : writes(a.kind)  ? Err::write_after_write
+                                    : Err::write_after_read;
     result_ = {e, v_.insts[b.inst].line, v_.insts[a.inst].line, a.object & ~kShared};
+  }
+  // Is a an async copy that b comes upon, and not just what another lane does at the same time?
+  static constexpr bool under_way(const Access& a, const Access& b) {
+    return !a.landed && (a.inst != b.inst || a.old_end);
   }
   constexpr bool safe(const Access& a, const Access& b) const {
     const Affine& x = ints_.sum_of(v_.insts[a.inst].b);
@@ -349,6 +405,7 @@ class Memory {
     gather(facts, a.fact, false, 0, 0);
     gather(facts, b.fact, true, a.old_begin, a.old_end);
     if (apart(d, a.span, b.span, facts)) return true;
+    if (under_way(a, b)) return false;  // nor is it the lane's own
     if (injective(d, a.span > b.span ? a.span : b.span, facts)) return true;
     return same_pins(facts);
   }
@@ -428,10 +485,10 @@ class Memory {
   }
 
   // --- Indices ---
-  constexpr void index(u32 n) {
+  constexpr void index(u32 n, u32 object, u32 at) {
     const Inst& i = v_.insts[n];
-    const u64 elements = i.a & kShared ? v_.shared[i.a & ~kShared].count : v_.params[i.a].count;
-    const Affine& x = ints_.sum_of(i.b);
+    const u64 elements = object & kShared ? v_.shared[object & ~kShared].count : v_.params[object].count;
+    const Affine& x = ints_.sum_of(at);
     if (!x.known) return;
     const u32 multiple = alignment_of(i);
     bool exact = true, aligned = multiple > 1;
@@ -479,7 +536,7 @@ class Memory {
   const View& v_;
   const Flow& flow_;
   Integers ints_;
-  bool races_;
+  bool async_, races_;
   std::vector<u32> else_;                     // of each if_
   std::vector<u32> barriers_;                 // before each instruction
   std::vector<Access> live_;                  // since the last barrier
@@ -494,7 +551,7 @@ class Memory {
 constexpr bool checks_memory(const View& v) {
   bool any = !v.shared.empty();
   for (const Param& p : v.params) any = any || p.count != 0;
-  for (const Inst& i : v.insts) any = any || i.width > 1;
+  for (const Inst& i : v.insts) any = any || i.width > 1 || i.op == Op::async_copy;
   return any;
 }
 

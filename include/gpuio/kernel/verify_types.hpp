@@ -210,6 +210,17 @@ class TypeCheck {
     }
     effects(i);
   }
+  constexpr void async_copy(const Inst& i) {
+    const bool from_buffer = i.c < v_.params.size() && v_.params[i.c].kind != ParamKind::scalar;
+    if (!(i.a & kShared) || (i.a & ~kShared) >= v_.shared.size() || !from_buffer)
+      return fail(Err::no_such_object);
+    if (v_.params[i.c].kind == ParamKind::on_demand) return fail(Err::needs_on_demand);
+    if (v_.params[i.c].kind == ParamKind::out) return fail(Err::load_of_output);
+    want(i.type == v_.shared[i.a & ~kShared].type && i.type == v_.params[i.c].type &&
+         i.type != Type::boolean);
+    want((is(i.b, Type::u32) || is(i.b, Type::u64)) && (is(i.d, Type::u32) || is(i.d, Type::u64)));
+    want((i.imm == 4 || i.imm == 8 || i.imm == 16) && i.imm >= size_of(i.type), Err::wrong_width);
+  }
   constexpr bool fragment(u32 id, Type t, u32 width) const {
     return v_.insts[id].type == t && v_.insts[id].width == width;
   }
@@ -285,6 +296,8 @@ class TypeCheck {
         want(v_.insts[i.a].op == Op::ondemand_load, Err::needs_on_demand);
         return want(i.type == Type::u32);
       case Op::lane_status: return want(i.type == Type::u32);
+      case Op::async_copy: return async_copy(i);
+      case Op::async_wait: return want(i.imm < 64, Err::wrong_mode);
       case Op::matrix_load:
       case Op::matrix_multiply: return matrix(i);
       case Op::if_: return want(is(i.a, Type::boolean));

@@ -83,7 +83,10 @@ constexpr std::string_view kOps[] = {"constant",
                                      "continue",
                                      "return",
                                      "matrix_load",
-                                     "matrix_multiply"};
+                                     "matrix_multiply",
+                                     "async_copy",
+                                     "async_commit",
+                                     "async_wait"};
 static_assert(std::size(kOps) == std::size_t(kLastOp) + 1);
 constexpr std::string_view kBuiltins[] = {
     "local_x",  "local_y",  "local_z",       "group_x",       "group_y",        "group_z",    "groups_x",
@@ -151,6 +154,8 @@ std::string instruction(const Inst& i, u32 n) {
   }
   s += named(i);
   if (i.op == Op::constant || i.op == Op::extract) s += fmt::format(" {:#x}", i.imm);
+  if (i.op == Op::async_copy) s += fmt::format(" to {} of {}, {} bytes", object(i.a), object(i.c), i.imm);
+  if (i.op == Op::async_wait) s += fmt::format(" for all but {}", i.imm);
   if (i.op == Op::matrix_load) s += fmt::format(", rows {} apart", i.imm);
   if ((i.op >= Op::atomic_load && i.op <= Op::fence))
     s += fmt::format(", {}, {}", kOrders[std::size_t(i.order)], kScopes[std::size_t(i.scope)]);

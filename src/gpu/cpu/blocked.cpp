@@ -153,6 +153,9 @@ class Maker {
       case Op::subgroup_elect: return subgroup(i);
       case Op::matrix_load:
       case Op::matrix_multiply: return matrix(i);
+      case Op::async_copy: return async_copy(i);
+      case Op::async_commit:
+      case Op::async_wait: return;  // it has been copied
       case Op::if_:
       case Op::else_:
       case Op::end_if:
@@ -277,6 +280,14 @@ class Maker {
     const u32 to = place_result(i);
     Step& s = emit(i, subgroup_handler(i));
     s.a = a, s.b = b, s.to = to;
+  }
+
+  void async_copy(const Inst& i) {
+    const u32 to = array(i.b), from = array(i.d);
+    Step& s = emit(i, memory_handler(i, false, false));
+    s.a = i.a, s.b = to, s.c = i.c, s.d = from;
+    s.uniform_a = size_of(k_.insts[i.b].type) == 8, s.uniform_b = size_of(k_.insts[i.d].type) == 8;
+    s.imm = i.imm;
   }
 
   void matrix(const Inst& i) {

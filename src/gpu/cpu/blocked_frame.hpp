@@ -37,7 +37,7 @@ struct Step {
   Op op = Op::constant;
   Type type = Type::none, from = Type::none;
   u8 width = 1, mode = 0;
-  bool uniform_a = false, uniform_b = false;  // control: conditions and bounds
+  bool uniform_a = false, uniform_b = false;  // control: conditions and bounds; async copy: 64-bit indices
   bool polls = false;                         // end of a loop that reads atomically
 };
 

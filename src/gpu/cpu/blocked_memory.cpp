@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <utility>
 
 namespace gpuio::gpu::cpu::blocked {
 namespace {
@@ -205,6 +206,28 @@ const Step* fence_step(const Step* s, Frame&) {
   return s + 1;
 }
 
+const Step* async_copy_step(const Step* s, Frame& f) {
+  const Object to = object_of(f, s->a), from = object_of(f, s->c);
+  const u32 size = size_of(s->type);
+  const u64 count = s->imm / size;
+  const auto index = [&](u32 place, bool wide, u32 lane) {
+    return wide ? f.at<u64>(place)[lane] : u64{f.at<u32>(place)[lane]};
+  };
+  for (u32 lane = f.begin; lane < f.last(); ++lane) {
+    if (!f.active[lane]) continue;
+    const u64 i = index(s->b, s->uniform_a, lane), j = index(s->d, s->uniform_b, lane);
+    for (const auto& [at, all] : {std::pair{i, to.count}, std::pair{j, from.count}}) {
+      if (inside(at, all, u32(count))) continue;
+      f.error =
+          error(Code::invalid_address, "line {}: an async copy of {} elements at index {} of {}; it is {}",
+                s->line, count, at, all, at % count ? "not aligned" : "out of range");
+      return nullptr;
+    }
+    std::memcpy(to.data + i * size, from.data + j * size, s->imm);
+  }
+  return s + 1;
+}
+
 template <class T>
 Handler pick_access(Op op, bool wide) {
   if (op == Op::load) return wide ? &load_step<T, u64> : &load_step<T, u32>;
@@ -227,6 +250,7 @@ Handler pick_atomic(Op op, bool wide) {
 Handler memory_handler(const Inst& i, bool uniform, bool wide_index) {
   const u32 size = size_of(i.type);
   if (i.op == Op::fence) return &fence_step;
+  if (i.op == Op::async_copy) return &async_copy_step;
   if (i.op == Op::load && uniform) {
     switch (size) {
       case 1: return &uniform_load_step<u8>;

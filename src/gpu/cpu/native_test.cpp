@@ -8,6 +8,7 @@
 
 #include "gpu/cpu/blocked.hpp"
 #include "gpu/cpu/differential.hpp"
+#include "support/copies.hpp"
 #include "support/kernels.hpp"
 
 namespace gpuio::gpu::cpu {
@@ -62,6 +63,10 @@ TEST(Native, SharedKernels) {
   expect_three_alike(matmul, {3, 4, 1}, buffers(matmul.view(), {53 * 41, 41 * 35, 53 * 35, 53, 35, 41}, 1));
   expect_three_alike(subgroup_mix, {1, 1, 1}, buffers(subgroup_mix.view(), {64, 64, 64}, 2));
   expect_three_alike(storage, {2, 1, 1}, buffers(storage.view(), {128, 128, 128, 128, 512}, 3));
+  expect_three_alike(pipeline, {1, 1, 1},
+                     buffers(pipeline.view(), {kPipelineTiles * 256, 64, kPipelineTiles}, 4));
+  expect_three_alike(copies_of_bytes, {1, 1, 1}, buffers(copies_of_bytes.view(), {1024, 512, 5}, 5));
+  expect_three_alike(copies_of_longs, {1, 1, 1}, buffers(copies_of_longs.view(), {1024, 512, 6}, 6));
 }
 
 }  // namespace

@@ -214,6 +214,8 @@ struct Lane {
     else if constexpr (i.op >= Op::ondemand_load && i.op <= Op::lane_status) on_demand<I>(mask);
     else if constexpr (i.op >= Op::subgroup_shuffle && i.op <= Op::subgroup_elect)
       *slots<I>() = subgroup<I>(mask);
+    else if constexpr (i.op == Op::async_copy) async_copy<I>(mask);
+    else if constexpr (is_async(i.op)) return;
     else if constexpr (i.op == Op::compose) compose<I>();
     else if constexpr (i.op == Op::extract && s.affine) *bases<I>() = bases<i.a>()[i.imm];
     else if constexpr (i.op == Op::extract) *slots<I>() = slots<i.a>()[i.imm];
@@ -466,6 +468,18 @@ struct Lane {
     const auto index = places<i.b, M>();
     const auto value = laid<M, T>(v);
     each_lane(mask, [&](u32 l) { to[index[l] + E] = value[l]; });
+  }
+
+  // At once: there is nothing to wait for.
+  template <u32 I, class M>
+  GPUIO_INLINE void async_copy(const M& mask) {
+    constexpr Inst i = k.insts[I];
+    using T = Stored<i.type>;
+    T* const to = data<i.a, T>();
+    const T* const from = data<i.c, T>();
+    const auto at = places<i.b, M>();
+    const auto source = places<i.d, M>();
+    each_lane(mask, [&](u32 l) { __builtin_memcpy(to + at[l], from + source[l], i.imm); });
   }
 
   // --- On-demand arrays: ondemand_lane.hpp ---

@@ -127,6 +127,36 @@ constexpr void var_move(Out<Sink>& o, const Inst& i, u32 id) {
   o.text(";\n");
 }
 
+// cp.async from sm_80 on; a load and a store before, with nothing to wait for.
+template <class Sink>
+constexpr void async(Out<Sink>& o, const Inst& i) {
+  if (i.op != Op::async_copy) {
+    if (o.sm < 80) return;
+    if (i.op == Op::async_commit) o.line("cp.async.commit_group");
+    else o.line("cp.async.wait_group ", i.imm);
+    return;
+  }
+  Inst source = i;
+  source.a = i.c;
+  source.b = i.d;
+  const Address from = address(o, source), to = address(o, i);  // by way of %y0, and of %x0 and %x1
+  if (o.sm >= 80) {
+    o.text("  cp.async.", i.imm == 16 ? "cg" : "ca", ".shared.global ");
+    put(o, to);
+    o.text(", ");
+    put(o, from);
+    o.text(", ", i.imm, ";\n");
+    return;
+  }
+  const std::string_view kind = i.imm == 16 ? "v4.b32 " : i.imm == 8 ? "v2.b32 " : "b32 ";
+  const std::string_view registers = i.imm == 16 ? "{%x2, %x3, %x4, %x5}" : i.imm == 8 ? "{%x2, %x3}" : "%x2";
+  o.text("  ld.global.", kind, registers, ", ");
+  put(o, from);
+  o.text(";\n  st.shared.", kind);
+  put(o, to);
+  o.text(", ", registers, ";\n");
+}
+
 // --- Atomics ----------------------------------------------------------------------------------------------
 
 constexpr std::string_view scope_name(Scope s) {
