@@ -182,7 +182,11 @@ class Memory {
     return end;
   }
   // Where nothing is asynchronous nobody asks, and compiling has no time to lose.
-  constexpr std::vector<Access> waited_for() const { return async_ ? live_ : std::vector<Access>{}; }
+  constexpr std::vector<Access> waited_for() const {
+    std::vector<Access> some;
+    if (async_) some = live_;
+    return some;
+  }
   // The first accesses are again as far waited for as they were.
   constexpr void wait_less(const std::vector<Access>& before) {
     for (u32 a = 0; a < before.size(); ++a) {
