@@ -18,6 +18,7 @@
 // Threading, lifetime: as Builder. Errors: as statuses of the lane.
 #pragma once
 
+#include <gpuio/kernel/lower.hpp>
 #include <gpuio/kernel/traced.hpp>
 #include <gpuio/kernel/ways.hpp>
 
@@ -286,10 +287,7 @@ constexpr std::vector<bool> leavable_loops(const View& kernel) {
 // lane's sticky status becomes a Var. A lane that an abort has sent on leaves its loops at their next turn,
 // so that an aborted kernel ends soon whatever is left of its data.
 constexpr Program lower_access(View kernel, DirectoryAccess& access) {
-  Program p{.name = kernel.name, .block = kernel.block};
-  p.params.assign(kernel.params.begin(), kernel.params.end());
-  p.shared.assign(kernel.shared.begin(), kernel.shared.end());
-  p.vars.assign(kernel.vars.begin(), kernel.vars.end());
+  Program p = declarations_of(kernel);
   Builder b(p);
   access.declare(b);
   const u32 sticky = b.var(Type::u32);

@@ -154,6 +154,17 @@ class Builder {
   constexpr void async_commit() { append({.op = Op::async_commit}); }
   constexpr void async_wait(u32 groups) { append({.op = Op::async_wait, .imm = groups}); }
 
+  // Up to four operands; the text outlives the program.
+  constexpr u32 inline_ptx(Type type, std::string_view text, std::span<const u32> operands, u32 sm,
+                           u32 version) {
+    Inst i{.op = Op::inline_ptx, .type = type, .mode = u8(operands.size())};
+    u32* const to[] = {&i.a, &i.b, &i.c, &i.d};
+    for (u32 n = 0; n < operands.size() && n < 4; ++n) *to[n] = operands[n];
+    i.imm = u64(p_->texts.size()) | u64{sm} << 32 | u64{version} << 48;
+    p_->texts.push_back(text);
+    return append(i);
+  }
+
   // Workgroup and subgroup.
   constexpr void barrier() { append({.op = Op::barrier, .scope = Scope::workgroup}); }
   constexpr u32 barrier_any(u32 a) {

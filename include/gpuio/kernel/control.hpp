@@ -321,8 +321,28 @@ class Ctx : public detail::BlockOperations<Ctx>, public detail::MatrixOperations
     return short_circuit(p, q, false);
   }
 
-  // The author answers for races in shared memory that the verifier cannot follow; the reason is kept.
-  constexpr void unchecked_races(std::string_view reason) const { t_->unchecked_races = reason; }
+  // The author answers for races in shared memory that the verifier cannot follow. The reason stays with the
+  // kernel (View::unchecked), in files too, and marks it wherever it is listed.
+  constexpr void unchecked_races(std::string_view reason) const { t_->build.program().unchecked = reason; }
+
+  // An instruction of PTX, or several, as they are written:
+  //   auto v = k.ptx<u32>("prmt.b32 %0, %1, %2, 0x5410;", a, b);
+  // %0 is the result (of T: 32 or 64 bits), %1 to %4 the operands, each in a register of its size; %% is a
+  // percent sign. In braces it may declare registers. Runs on CUDA only, other back ends refuse by name;
+  // marks the kernel wherever it is listed. Sm and Version: the least that the text needs, as 80 and 70.
+  struct PtxText {
+    std::string_view text;
+    u32 line;
+    constexpr PtxText(const char* t, u32 l = __builtin_LINE()) : text(t), line(l) {}
+  };
+  template <Number T, u32 Sm = 70, u32 Version = 63, class... V>
+  constexpr Val<T> ptx(PtxText ptx, const Expr<V>&... operands) const {
+    static_assert(sizeof...(V) <= 4 && (Number<V> && ...),
+                  "inline PTX takes up to four numbers of 32 or 64 bits");
+    const std::array<u32, sizeof...(V)> ids{operands.id()...};
+    t_->at(ptx.line);
+    return {t_, t_->build.inline_ptx(kTypeOf<T>, ptx.text, ids, Sm, Version)};
+  }
 
  private:
   constexpr Val<u32> global(Builtin group, Builtin local, u32 axis, u32 line) const {

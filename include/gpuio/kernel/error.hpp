@@ -47,6 +47,7 @@ enum class Err : u8 {
   matrix_place_differs,   // likewise; its index is not one for the subgroup
   matrix_workgroup_size,  // other: the lanes
   matrix_stride,
+  inline_ptx_text,
   // Indices. other: first index that is wrong (or the lowest as a 32-bit number); detail: elements.
   index_out_of_range,
   vector_misaligned,
@@ -113,6 +114,8 @@ constexpr std::string_view words(Err e) {
              "the lane";
     case Err::matrix_workgroup_size:
       return "matrix operations need a workgroup of whole subgroups of 32 lanes";
+    case Err::inline_ptx_text:
+      return "inline PTX: %0 is the result, %1 to %4 are operands that are given, %% is a percent sign";
     case Err::matrix_stride:
       return "the rows of a matrix are a multiple of 16 bytes apart, and no less than a row of its part";
     case Err::index_out_of_range: return "an index is out of range";

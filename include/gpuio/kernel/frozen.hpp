@@ -29,23 +29,23 @@ struct FixedString {
 };
 
 // A kernel of known sizes.
-template <u32 Params, u32 Arrays, u32 Vars, u32 Insts>
+template <u32 Params, u32 Arrays, u32 Vars, u32 Insts, u32 Texts = 0>
 struct FrozenKernel {
   std::string_view name;
   std::array<u32, 3> block{1, 1, 1};
-  std::string_view unchecked_races;  // see Ctx::unchecked_races
+  std::string_view unchecked;  // see Ctx::unchecked_races
   std::array<Param, Params> params{};
   std::array<SharedArray, Arrays> shared{};
   std::array<Type, Vars> vars{};
   std::array<Inst, Insts> insts{};
-  constexpr View view() const { return {name, block, params, shared, vars, insts}; }
+  std::array<std::string_view, Texts> texts{};
+  constexpr View view() const { return {name, block, params, shared, vars, insts, texts, unchecked}; }
 };
 
 // A kernel traced at run time, and whether it is right.
 struct Traced {
   Program program;
   VerifyResult result;
-  std::string_view unchecked_races{};
 };
 
 namespace detail {
@@ -95,21 +95,20 @@ constexpr Traced trace(const F& f, std::string_view name, std::array<u32, 3> blo
   Tracer t(traced.program);
   Signature<decltype(&F::operator())>::call(f, t);
   t.finish();
-  traced.unchecked_races = t.unchecked_races;
   traced.result = t.result;
-  if (traced.result.ok()) traced.result = verify(traced.program.view(), {.races = t.unchecked_races.empty()});
+  if (traced.result.ok()) traced.result = verify(traced.program.view());
   return traced;
 }
 
 struct Shape {
-  u32 params = 0, shared = 0, vars = 0, insts = 0;
+  u32 params = 0, shared = 0, vars = 0, insts = 0, texts = 0;
   VerifyResult result{};
 };
 template <class F>
 constexpr Shape shape_of(std::string_view name, std::array<u32, 3> block) {
   const Traced t = trace(F{}, name, block);
   return {u32(t.program.params.size()), u32(t.program.shared.size()), u32(t.program.vars.size()),
-          u32(t.program.insts.size()), t.result};
+          u32(t.program.insts.size()),  u32(t.program.texts.size()),  t.result};
 }
 
 template <FixedString Name, class F, u32 X, u32 Y, u32 Z>
@@ -119,7 +118,7 @@ struct Freeze {
                   "a kernel's lambda captures nothing; trace() takes one that does");
     constexpr Shape s = shape_of<F>(Name.view(), {X, Y, Z});
     static_assert(kernel_error<s.result.error, s.result.line, s.result.other, s.result.detail>::ok);
-    FrozenKernel<s.params, s.shared, s.vars, s.insts> out;
+    FrozenKernel<s.params, s.shared, s.vars, s.insts, s.texts> out;
     if constexpr (s.result.ok()) {
       Program p{.name = Name.view(), .block = {X, Y, Z}};
       Tracer t(p);
@@ -127,11 +126,12 @@ struct Freeze {
       t.finish();
       out.name = p.name;
       out.block = p.block;
-      out.unchecked_races = t.unchecked_races;
+      out.unchecked = p.unchecked;
       for (u32 i = 0; i < s.params; ++i) out.params[i] = p.params[i];
       for (u32 i = 0; i < s.shared; ++i) out.shared[i] = p.shared[i];
       for (u32 i = 0; i < s.vars; ++i) out.vars[i] = p.vars[i];
       for (u32 i = 0; i < s.insts; ++i) out.insts[i] = p.insts[i];
+      for (u32 i = 0; i < s.texts; ++i) out.texts[i] = p.texts[i];
     }
     return out;
   }

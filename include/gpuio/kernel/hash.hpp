@@ -77,6 +77,8 @@ constexpr u64 canonical_hash(const View& v) {
       << i.imm;
     const u32 values = value_operands(i);
     const u32 operands[4] = {i.a, i.b, i.c, i.d};
+    if (i.op == Op::inline_ptx)
+      for (char c : v.texts[u32(i.imm)]) h << u64(u8(c));
     for (u32 o = 0; o < 4; ++o) h << (values >> o & 1 ? hashes[operands[o]] : operands[o]);
     const detail::Place where = detail::place(i.op);
     if (where != detail::Place::anywhere) h << changes;

@@ -240,6 +240,7 @@ class Machine {
       case Op::subgroup_ballot:
       case Op::subgroup_reduce:
       case Op::subgroup_elect: subgroup(s, i); break;
+      case Op::inline_ptx: return fail("inline PTX runs on CUDA only", s, u32(std::countr_zero(s.mask)));
       case Op::async_copy:
       case Op::async_commit:
       case Op::async_wait:

@@ -169,8 +169,13 @@ enum class Op : u8 {
                // which both places are a multiple
   async_commit,  // ends the group, which may be empty
   async_wait,    // imm: groups that may still be under way
+  // PTX as it is written, CUDA's alone. imm: which text, least compute capability << 32, PTX version (major *
+  // 10 + minor) << 48; mode: operands of a to d, numbers of 32 or 64 bits. The text says %0 for the result,
+  // %1
+  // to %4 for the operands and %% for a percent sign. What it does is its author's to answer for.
+  inline_ptx,
 };
-inline constexpr Op kLastOp = Op::async_wait;
+inline constexpr Op kLastOp = Op::inline_ptx;
 
 enum class Builtin : u8 {
   local_x,
@@ -243,6 +248,8 @@ struct View {
   std::span<const SharedArray> shared;
   std::span<const Type> vars;
   std::span<const Inst> insts;
+  std::span<const std::string_view> texts{};  // of inline PTX
+  std::string_view unchecked{};               // why the author answers for races; empty: they were checked
   constexpr u32 lanes() const { return block[0] * block[1] * block[2]; }
 };
 
@@ -254,7 +261,9 @@ struct Program {
   std::vector<SharedArray> shared{};
   std::vector<Type> vars{};
   std::vector<Inst> insts{};
-  constexpr View view() const { return {name, block, params, shared, vars, insts}; }
+  std::vector<std::string_view> texts{};  // these and the reason outlive it too
+  std::string_view unchecked{};
+  constexpr View view() const { return {name, block, params, shared, vars, insts, texts, unchecked}; }
 };
 
 constexpr u32 size_of(Type t) {
@@ -305,6 +314,11 @@ constexpr bool uses_matrix_units(const View& kernel) {
   return false;
 }
 inline constexpr u32 kMatrixLanes = 32;
+constexpr bool has_inline_ptx(const View& kernel) {
+  for (const Inst& i : kernel.insts)
+    if (i.op == Op::inline_ptx) return true;
+  return false;
+}
 
 // Of an access to memory: operands a, the object, and b, the index.
 constexpr bool is_access(Op op) { return (op >= Op::load && op <= Op::atomic_cas) || op == Op::matrix_load; }
@@ -425,6 +439,7 @@ constexpr u32 value_operands(const Inst& i) {
     case Op::select:
     case Op::for_:
     case Op::matrix_multiply: return 0b0111;
+    case Op::inline_ptx: return (1u << i.mode) - 1;
     case Op::compose: return i.width == 4 ? 0b1111 : 0b0011;
     default: return 0b0011;  // two-operand arithmetic, comparison, shifts, shuffle
   }

@@ -17,6 +17,8 @@ constexpr Program declarations_of(View kernel) {
   p.params.assign(kernel.params.begin(), kernel.params.end());
   p.shared.assign(kernel.shared.begin(), kernel.shared.end());
   p.vars.assign(kernel.vars.begin(), kernel.vars.end());
+  p.texts.assign(kernel.texts.begin(), kernel.texts.end());
+  p.unchecked = kernel.unchecked;
   return p;
 }
 

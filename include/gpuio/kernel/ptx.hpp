@@ -55,7 +55,9 @@ constexpr std::string_view describe(PtxError e) {
     case PtxError::structure: return "the brackets of regions do not match: verify the kernel first";
     case PtxError::on_demand: return "on-demand operation: lower it before emitting PTX";
     case PtxError::newer:
-      return "matrix units: sm_80 and newer have them, sm_89 and newer for 8-bit floats; use a plain variant";
+      return "newer GPUs have this: matrix units sm_80 (of 8-bit floats sm_89), inline PTX what it says; use "
+             "a "
+             "plain variant";
     case PtxError::unsupported: return "no such operation on this type: verify the kernel first";
   }
   return "";
@@ -173,6 +175,7 @@ constexpr void declarations(Out<Sink>& o) {
 template <class Sink>
 constexpr void instruction(Out<Sink>& o, Control<Sink>& control, const Inst& i, u32 id) {
   if (is_subgroup(i.op)) return subgroup(control.masked(), i, id);
+  if (i.op == Op::inline_ptx) return inline_ptx(o, i, id);
   if (i.op == Op::matrix_load) return matrix_load(o, i, id);
   if (i.op == Op::matrix_multiply) return matrix_multiply(o, i, id);
   if (is_async(i.op)) return async(o, i);

@@ -350,6 +350,19 @@ TEST_F(PtxAssembly, NothingSpills) {
   expect_spills_at_most(0);
 }
 
+TEST_F(PtxAssembly, InlinePtx) {
+  const Program p = trace_program(
+      [](Ctx k, In<u32> x, Out<u64> y) {
+        auto a = x[k.tid()];
+        auto b = k.ptx<u32>("prmt.b32 %0, %1, %2, 0x5410;", a, k.tid());
+        auto c = k.ptx<u32, 80, 70>("{ .reg .b32 t; mov.u32 t, %%smid; redux.sync.add.u32 %0, t, -1; }");
+        y[k.tid()] = k.ptx<u64>("mad.wide.u32 %0, %1, %2, %3;", b, c, a.as<u64>());
+      },
+      "inline_ptx", {32, 1, 1});
+  add(p.view(), 80);
+  assemble();
+}
+
 // Each for the GPUs that have it.
 TEST_F(PtxAssembly, MatrixOperations) {
   std::vector<std::string> names;

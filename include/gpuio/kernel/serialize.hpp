@@ -15,6 +15,10 @@
 //   vars      1 byte each: u8 type
 //   insts    36 bytes each: u8 op type from width mode order scope 0, u32 a b c d, u64 imm, u32 line
 //
+// Version 2, of kernels with inline PTX or unchecked races only, goes on with
+//
+//   texts    u32 how many, u32 length and characters each: the reason for unchecked races, then inline PTX
+//
 // Enumerators are what ir.hpp numbers them: a change of their order is a new version. Reading checks every
 // count against the length, every number against its enumeration, and then the kernel itself (verify.hpp)
 // save for races in shared memory, which were checked where it was made. That protects whoever reads it from
@@ -27,9 +31,9 @@
 namespace gpuio::kernel {
 
 inline constexpr u32 kSerializedMagic = 0x52494b47;  // "GKIR"
-inline constexpr u32 kSerializedVersion = 1;
-inline constexpr u32 kNestingMax = 512;           // regions within each other
-inline constexpr u32 kSharedBytesMax = 1u << 30;  // any device's limit is far below
+inline constexpr u32 kSerializedVersion = 2;         // the newest; what needs no newer is written as 1
+inline constexpr u32 kNestingMax = 512;              // regions within each other
+inline constexpr u32 kSharedBytesMax = 1u << 30;     // any device's limit is far below
 
 enum class FormatError : u8 {
   ok,
@@ -108,6 +112,14 @@ class ByteReader {
   u64 at_ = 0;
 };
 
+constexpr bool has_texts(const View& v) { return !v.texts.empty() || !v.unchecked.empty(); }
+constexpr u64 text_bytes(const View& v) {
+  if (!has_texts(v)) return 0;
+  u64 bytes = 8 + v.unchecked.size();
+  for (const std::string_view text : v.texts) bytes += 4 + text.size();
+  return bytes;
+}
+
 struct SerializedCounts {
   u32 name = 0, params = 0, shared = 0, vars = 0, insts = 0;
   constexpr u64 bytes() const {
@@ -121,6 +133,28 @@ constexpr void write_inst(ByteWriter& w, const Inst& i) {
   for (u32 operand : {i.a, i.b, i.c, i.d}) w.word(operand, 4);
   w.word(i.imm, 8);
   w.word(i.line, 4);
+}
+
+constexpr void write_text(ByteWriter& w, std::string_view text) {
+  w.word(text.size(), 4);
+  for (const char c : text) w.bytes(c);
+}
+// What is behind the instructions of version 2. Characters, not numbers: in constant evaluation, which cannot
+// reinterpret them, they stay empty.
+constexpr void read_texts(ByteReader& r, std::span<const u8> in, Program& p) {
+  const u64 at = r.at(), count = r.word(4);
+  if (count == 0 || count > in.size() / 4) return r.fail(FormatError::value, at, count);
+  for (u64 n = 0; n < count; ++n) {
+    const u64 length = r.word(4);
+    if (length > in.size() - r.at()) return r.fail(FormatError::too_short, r.at(), r.at() + length);
+    std::string_view text;
+    if (!std::is_constant_evaluated() && length)
+      text = {reinterpret_cast<const char*>(in.data()) + r.at(), length};
+    r.skip(length);
+    if (n == 0) p.unchecked = text;
+    else p.texts.push_back(text);
+  }
+  if (r.at() != in.size()) r.fail(FormatError::length, r.at(), r.at());
 }
 
 constexpr Inst read_inst(ByteReader& r) {
@@ -149,13 +183,14 @@ constexpr SerializedCounts read_header(ByteReader& r, std::span<const u8> in, De
   const u64 magic = r.word(4);
   if (magic != kSerializedMagic) r.fail(FormatError::not_a_kernel, 0, magic);
   const u64 version = r.word(4);
-  if (version != kSerializedVersion) r.fail(FormatError::version, 4, version);
+  if (version != 1 && version != kSerializedVersion) r.fail(FormatError::version, 4, version);
   const u64 bytes = r.word(4);
   for (u32& n : out.program.block) n = u32(r.word(4));
   SerializedCounts counts;
   for (u32* n : {&counts.name, &counts.params, &counts.shared, &counts.vars, &counts.insts})
     *n = u32(r.word(4));
-  if (bytes != in.size() || counts.bytes() != in.size()) r.fail(FormatError::length, 8, counts.bytes());
+  const bool fits = version == 1 ? counts.bytes() == in.size() : counts.bytes() <= in.size();
+  if (bytes != in.size() || !fits) r.fail(FormatError::length, 8, counts.bytes());
   return out.ok() ? counts : SerializedCounts{};
 }
 
@@ -181,9 +216,11 @@ constexpr std::vector<u8> serialize(const View& v) {
   const detail::SerializedCounts counts{u32(v.name.size()), u32(v.params.size()), u32(v.shared.size()),
                                         u32(v.vars.size()), u32(v.insts.size())};
   std::vector<u8> out;
-  out.reserve(counts.bytes());
+  const u64 bytes = counts.bytes() + detail::text_bytes(v);
+  out.reserve(bytes);
   detail::ByteWriter w(out);
-  for (u64 n : {u64(kSerializedMagic), u64(kSerializedVersion), counts.bytes()}) w.word(n, 4);
+  const u32 version = detail::has_texts(v) ? 2 : 1;
+  for (u64 n : {u64(kSerializedMagic), u64(version), bytes}) w.word(n, 4);
   for (u32 n : v.block) w.word(n, 4);
   for (u32 n : {counts.name, counts.params, counts.shared, counts.vars, counts.insts}) w.word(n, 4);
   for (char c : v.name) w.bytes(c);
@@ -197,6 +234,10 @@ constexpr std::vector<u8> serialize(const View& v) {
   }
   for (Type t : v.vars) w.bytes(t);
   for (const Inst& i : v.insts) detail::write_inst(w, i);
+  if (version == 1) return out;
+  w.word(v.texts.size() + 1, 4);
+  detail::write_text(w, v.unchecked);
+  for (const std::string_view text : v.texts) detail::write_text(w, text);
   return out;
 }
 
@@ -226,6 +267,7 @@ constexpr Deserialized deserialize(std::span<const u8> bytes) {
   for (u32 n = 0; n < counts.vars && out.ok(); ++n) p.vars.push_back(r.type());
   const u64 insts_at = r.at();
   for (u32 n = 0; n < counts.insts && out.ok(); ++n) p.insts.push_back(detail::read_inst(r));
+  if (out.ok() && bytes[4] != 1) detail::read_texts(r, bytes, p);
   if (out.ok()) detail::check_limits(r, p, shared_at, insts_at);
   if (out.ok()) {
     out.wrong = verify(p.view(), {.races = false});

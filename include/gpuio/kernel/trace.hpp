@@ -24,7 +24,6 @@ class Tracer {
 
   Builder build;
   VerifyResult result;
-  std::string_view unchecked_races;  // why the author answers for races in shared memory; empty: checked
 
   // Lines move only on purpose: what has none of its own (a negation, a conversion) keeps the last.
   constexpr void at(u32 line) {

@@ -15,7 +15,7 @@
 namespace gpuio::kernel {
 
 struct VerifyOptions {
-  bool races = true;  // in shared memory
+  bool races = true;  // in shared memory, unless the kernel says that its author answers for them
 };
 
 constexpr VerifyResult verify(const View& v, VerifyOptions options = {}) {
@@ -25,7 +25,8 @@ constexpr VerifyResult verify(const View& v, VerifyOptions options = {}) {
   r = flow.check_barriers();
   if (r.ok() && uses_matrix_units(v)) r = detail::Flow(v, Scope::subgroup).check_matrices();
   if (!r.ok()) return r;
-  return detail::checks_memory(v) ? detail::Memory(v, flow, options.races).run() : r;
+  const bool races = options.races && v.unchecked.empty();
+  return detail::checks_memory(v) ? detail::Memory(v, flow, races).run() : r;
 }
 
 }  // namespace gpuio::kernel

@@ -148,6 +148,7 @@ class Flow {
       case Op::ondemand_load:
       case Op::ondemand_status:
       case Op::lane_status:
+      case Op::inline_ptx:
       case Op::matrix_load:
       case Op::matrix_multiply: return true;
       default: break;

@@ -106,6 +106,7 @@ class TypeCheck {
 
   // Values: defined before, in a region that is still open.
   constexpr void operands(const Inst& i) {
+    if (i.op == Op::inline_ptx && i.mode > 4) return fail(Err::wrong_mode);
     const u32 mask = value_operands(i);
     const u32 ids[4] = {i.a, i.b, i.c, i.d};
     for (u32 n = 0; n < 4; ++n) {
@@ -210,6 +211,22 @@ class TypeCheck {
     }
     effects(i);
   }
+  constexpr void inline_ptx(const Inst& i) {
+    const u32 text = u32(i.imm);
+    want(i.mode <= 4, Err::wrong_mode);
+    want(text < v_.texts.size(), Err::inline_ptx_text);
+    const u32 ids[] = {i.a, i.b, i.c, i.d};
+    want(is_arithmetic(i.type));
+    for (u32 n = 0; n < i.mode && result_.ok(); ++n)
+      want(is_arithmetic(type(ids[n])) && v_.insts[ids[n]].width == 1);
+    if (!result_.ok()) return;
+    const std::string_view s = v_.texts[text];
+    for (std::size_t at = 0; at < s.size(); ++at) {
+      if (s[at] != '%') continue;
+      const char next = at + 1 < s.size() ? s[++at] : ' ';
+      want(next == '%' || (next >= '0' && next <= '0' + i.mode), Err::inline_ptx_text);
+    }
+  }
   constexpr void async_copy(const Inst& i) {
     const bool from_buffer = i.c < v_.params.size() && v_.params[i.c].kind != ParamKind::scalar;
     if (!(i.a & kShared) || (i.a & ~kShared) >= v_.shared.size() || !from_buffer)
@@ -297,6 +314,7 @@ class TypeCheck {
         return want(i.type == Type::u32);
       case Op::lane_status: return want(i.type == Type::u32);
       case Op::async_copy: return async_copy(i);
+      case Op::inline_ptx: return inline_ptx(i);
       case Op::async_wait: return want(i.imm < 64, Err::wrong_mode);
       case Op::matrix_load:
       case Op::matrix_multiply: return matrix(i);

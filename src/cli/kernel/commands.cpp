@@ -42,6 +42,7 @@ json described(const kernel::View& k) {
           {"operations", k.insts.size()},
           {"shared_bytes", kernel::shared_bytes(k)},
           {"on_demand", on_demand(k)},
+          {"marks", marks_of(k)},
           {"hash", hash_text(k)}};
 }
 
@@ -167,6 +168,8 @@ int kernel_list(const KernelOptions& options) {
     out.push_back(std::move(j));
     if (!options.json)
       fmt::print("{:<18} {:>4} operations, {:>4} lanes  {}\n", k.name, k.insts.size(), k.lanes(), s.text);
+    for (const std::string& mark : marks_of(k))
+      if (!options.json) fmt::print("{:<18} {}\n", "", mark);
   }
   if (options.json) fmt::print("{}\n", out.dump(2));
   return 0;
@@ -238,6 +241,8 @@ int kernel_stats(const KernelOptions& options) {
       fmt::print("{}: {} operations, {} lanes, {} parameters, {} vars, {} bytes shared, hash {}\n", k.name,
                  k.insts.size(), k.lanes(), k.params.size(), k.vars.size(), kernel::shared_bytes(k),
                  hash_text(k));
+    for (const std::string& mark : marks_of(k))
+      if (!options.json) fmt::print("  {}\n", mark);
     for (const Form& form : *forms) {
       auto numbers = numbers_of(form, sm);
       if (!numbers) return std::move(numbers).error();
@@ -254,6 +259,9 @@ int kernel_check(const KernelOptions& options) {
     if (!options.miss.empty() && options.miss != "yield" && options.miss != "wait")
       return error(Code::invalid_arg, "--miss {}: write yield or wait", options.miss);
     j["name"] = k.name;
+    j["marks"] = marks_of(k);
+    for (const std::string& mark : marks_of(k))
+      if (!options.json) fmt::print("{}: {}\n", k.name, mark);
     bool right = true;
     for (const Finding& f : findings_of(k, options, sm)) {
       const bool bad = !f.status && !f.skipped();

@@ -182,6 +182,24 @@ class Kernel(unittest.TestCase):
         self.assertIn("verifier: wrong: two lanes may write the same element (line ", done.stdout)
         self.assertEqual(run("check", racing, "--unchecked-races").returncode, 0)
 
+    # The trailer of version 2 of the format: how many texts, then the reason for unchecked races.
+    def test_what_its_author_answers_for_marks_a_kernel(self):
+        file = os.path.join(self.folder.name, "marked.gkir")
+        assert run("export", "vecadd", file).returncode == 0
+        with open(file, "rb") as plain:
+            kernel = bytearray(plain.read())
+        why = b"a permutation"
+        kernel += (1).to_bytes(4, "little") + len(why).to_bytes(4, "little") + why
+        kernel[4:12] = (2).to_bytes(4, "little") + len(kernel).to_bytes(4, "little")
+        with open(file, "wb") as marked:
+            marked.write(kernel)
+        for command in ("stats", "check"):
+            self.assertEqual(answer(command, file)["marks"], ["races unchecked: a permutation"])
+            self.assertEqual(answer(command, "vecadd")["marks"], [])
+        for command in ("dump", "stats", "check"):
+            self.assertIn("races unchecked: a permutation\n", run(command, file).stdout)
+        self.assertTrue(all("marks" in k for k in answer("list")))
+
 
 if __name__ == "__main__":
     unittest.main()

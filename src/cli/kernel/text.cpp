@@ -86,7 +86,8 @@ constexpr std::string_view kOps[] = {"constant",
                                      "matrix_multiply",
                                      "async_copy",
                                      "async_commit",
-                                     "async_wait"};
+                                     "async_wait",
+                                     "inline_ptx"};
 static_assert(std::size(kOps) == std::size_t(kLastOp) + 1);
 constexpr std::string_view kBuiltins[] = {
     "local_x",  "local_y",  "local_z",       "group_x",       "group_y",        "group_z",    "groups_x",
@@ -137,7 +138,7 @@ std::string named(const Inst& i) {
   }
 }
 
-std::string instruction(const Inst& i, u32 n) {
+std::string instruction(const View& k, const Inst& i, u32 n) {
   std::string s = has_result(i.op) ? fmt::format("%{} = {}", n, kOps[std::size_t(i.op)])
                                    : std::string(kOps[std::size_t(i.op)]);
   if (const auto mode = mode_of(i); !mode.empty()) s += fmt::format(" {}", mode);
@@ -155,6 +156,7 @@ std::string instruction(const Inst& i, u32 n) {
   s += named(i);
   if (i.op == Op::constant || i.op == Op::extract) s += fmt::format(" {:#x}", i.imm);
   if (i.op == Op::async_copy) s += fmt::format(" to {} of {}, {} bytes", object(i.a), object(i.c), i.imm);
+  if (i.op == Op::inline_ptx) s += fmt::format(" \"{}\"", k.texts[u32(i.imm)]);
   if (i.op == Op::async_wait) s += fmt::format(" for all but {}", i.imm);
   if (i.op == Op::matrix_load) s += fmt::format(", rows {} apart", i.imm);
   if ((i.op >= Op::atomic_load && i.op <= Op::fence))
@@ -167,9 +169,20 @@ std::string instruction(const Inst& i, u32 n) {
 std::string_view type_name(Type type) { return kTypes[std::size_t(type)]; }
 std::string_view kind_name(ParamKind kind) { return kKinds[std::size_t(kind)]; }
 
+std::vector<std::string> marks_of(const View& k) {
+  std::vector<std::string> marks;
+  if (!k.unchecked.empty()) marks.push_back(fmt::format("races unchecked: {}", k.unchecked));
+  std::string lines;
+  for (const Inst& i : k.insts)
+    if (i.op == Op::inline_ptx) lines += fmt::format("{}{}", lines.empty() ? "" : ", ", i.line);
+  if (!lines.empty()) marks.push_back(fmt::format("inline PTX: line {}", lines));
+  return marks;
+}
+
 std::string ir_text(const View& k) {
   std::string s =
       fmt::format("kernel {}, workgroups of {} x {} x {}\n", k.name, k.block[0], k.block[1], k.block[2]);
+  for (const std::string& mark : marks_of(k)) s += fmt::format("  {}\n", mark);
   for (u32 n = 0; n < k.params.size(); ++n) {
     const Param& p = k.params[n];
     s += fmt::format("  p{} {} {}{}\n", n, kind_name(p.kind), type_name(p.type),
@@ -183,7 +196,7 @@ std::string ir_text(const View& k) {
     const Inst& i = k.insts[n];
     const bool middle = i.op == Op::else_ || i.op == Op::continuing;
     if (closes_region(i.op)) --depth;
-    std::string line = std::string(2 * (depth - (middle ? 1 : 0)), ' ') + instruction(i, n);
+    std::string line = std::string(2 * (depth - (middle ? 1 : 0)), ' ') + instruction(k, i, n);
     if (i.line) line = fmt::format("{:<64}; line {}", line, i.line);
     s += line + "\n";
     if (opens_region(i.op)) ++depth;

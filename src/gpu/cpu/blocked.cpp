@@ -443,6 +443,11 @@ Result<Native> make_blocked(const kernel::View& kernel, const BlockedOptions& op
       return fail(Code::unsupported,
                   "kernel '{}', line {}: on-demand accesses must be lowered before a device runs them",
                   kernel.name, i.line);
+  for (const kernel::Inst& i : kernel.insts)
+    if (i.op == Op::inline_ptx)
+      return fail(Code::unsupported,
+                  "kernel '{}', line {}: inline PTX runs on CUDA only: use a plain variant", kernel.name,
+                  i.line);
   auto code = std::make_shared<blocked::Plan>();
   code->name = kernel.name;
   code->block = kernel.block;

@@ -9,17 +9,6 @@
 
 namespace gpuio::kernel::detail::ptx {
 
-// Compute capability and PTX version (major * 10 + minor) that an instruction cannot do without.
-struct Needs {
-  u32 sm = 70, version = 63;
-};
-constexpr Needs needs(const Inst& i) {
-  if (!is_matrix(i.op)) return {};
-  const Matrix what{i.mode};
-  const bool eighths = i.op == Op::matrix_multiply && (what == Matrix::of_e4m3 || what == Matrix::of_e5m2);
-  return eighths ? Needs{89, 84} : Needs{80, 70};
-}
-
 // Into %x0 the address of the part's first element.
 template <class Sink>
 constexpr void part_address(Out<Sink>& o, const Inst& i) {

@@ -155,5 +155,36 @@ struct Out {
   constexpr bool is_constant(u32 value) const { return k.insts[value].op == Op::constant; }
 };
 
+// Compute capability and PTX version (major * 10 + minor) that an instruction cannot do without.
+struct Needs {
+  u32 sm = 70, version = 63;
+};
+constexpr Needs needs(const Inst& i) {
+  if (i.op == Op::inline_ptx) return {u32(i.imm >> 32 & 0xffff), u32(i.imm >> 48)};
+  if (!is_matrix(i.op)) return {};
+  const Matrix what{i.mode};
+  const bool eighths = i.op == Op::matrix_multiply && (what == Matrix::of_e4m3 || what == Matrix::of_e5m2);
+  return eighths ? Needs{89, 84} : Needs{80, 70};
+}
+
+// The author's text with its registers.
+template <class Sink>
+constexpr void inline_ptx(Out<Sink>& o, const Inst& i, u32 id) {
+  const std::string_view s = o.k.texts[u32(i.imm)];
+  const u32 operands[] = {i.a, i.b, i.c, i.d};
+  std::size_t from = 0;
+  o.text("  ");
+  for (std::size_t at = 0; at + 1 < s.size(); ++at) {
+    if (s[at] != '%') continue;
+    o.text(s.substr(from, at - from));
+    const char what = s[++at];
+    if (what == '%') o.text("%");
+    else if (what == '0') o.text(Reg{i.type, id});
+    else o.text(o.reg(operands[what - '1']));
+    from = at + 1;
+  }
+  o.text(s.substr(from), "\n");
+}
+
 }  // namespace detail::ptx
 }  // namespace gpuio::kernel
