@@ -19,7 +19,12 @@
 #define TOML_ASSERT_ASSUME(expr) static_cast<void>(0)
 #include <toml++/toml.h>
 // clang-format on
+#ifdef _WIN32
+#include <stdlib.h>
+#define environ _environ
+#else
 #include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <bit>
@@ -420,7 +425,7 @@ Result<Config> load_config(const ConfigSources& sources) {
 
 std::vector<ConfigSetting> process_environment() {
   std::vector<ConfigSetting> settings;
-  for (char** entry = ::environ; entry && *entry; ++entry) {
+  for (char** entry = environ; entry && *entry; ++entry) {
     const std::string_view text = *entry;
     const size_t equals = text.find('=');
     if (equals != text.npos) settings.emplace_back(text.substr(0, equals), text.substr(equals + 1));

@@ -1,7 +1,5 @@
 #include "base/disk_cache.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -67,7 +65,7 @@ Reading take(std::vector<std::byte>& file, std::span<const std::byte> key) {
 std::string temporary_name() {
   static std::atomic<std::uint64_t> count{0};
   thread_local std::mt19937_64 random{std::random_device{}()};
-  return fmt::format("{}-{}-{:016x}{}", ::getpid(), count.fetch_add(1), random(), kTemporary);
+  return fmt::format("{:016x}-{}{}", random(), count.fetch_add(1), kTemporary);
 }
 
 std::int64_t now_ns() {

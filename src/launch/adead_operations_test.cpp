@@ -2,6 +2,7 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <numbers>
 
 #include "support/adead.hpp"
 
@@ -126,9 +127,10 @@ std::vector<Scenario> scenarios() {
       unary("RELU", 0x30, [](double p) { return std::max(p, 0.0); }),
       unary("SIGMOID", 0x31, [](double p) { return 1 / (1 + std::exp(-p)); }),
       unary("TANH", 0x32, [](double p) { return std::tanh(p); }),
-      unary(
-          "GELU", 0x34,
-          [](double p) { return p / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (p + 0.044715 * p * p * p))); }),
+      unary("GELU", 0x34,
+            [](double p) {
+              return p / 2 * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (p + 0.044715 * p * p * p)));
+            }),
       around("SOFTMAX", {0x33, {0, 1, length, dim}}, {q},
              matrix(length, dim, [&](std::size_t r, std::size_t c) { return softmax(row_of(r))[c]; })),
       around("ATTENTION", {0x40, {0, 1, 2, 3, length, dim}}, {q, key, v},

@@ -34,8 +34,13 @@ inline Result<std::unique_ptr<Device>> open_with(Options options) {
   if (manifest == nullptr)
     return fail(Code::not_found,
                 "GPUIO_TEST_VULKAN_ICD is not set: run ./dev test, or name a driver's manifest");
-  setenv("VK_DRIVER_FILES", manifest, 1);
-  setenv("VK_ICD_FILENAMES", manifest, 1);  // the same to loaders before 1.3.207
+  for (const char* const name :
+       {"VK_DRIVER_FILES", "VK_ICD_FILENAMES"})  // the second to loaders before 1.3.207
+#ifdef _WIN32
+    _putenv_s(name, manifest);
+#else
+    setenv(name, manifest, 1);
+#endif
   options.validation = [](std::string_view text) {
     Messages& m = Messages::all();
     std::scoped_lock hold(m.lock);

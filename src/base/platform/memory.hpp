@@ -21,6 +21,9 @@ namespace gpuio {
 // The smallest unit the system maps.
 size_t page_bytes();
 
+// Of the machine.
+uint64_t total_memory_bytes();
+
 // What could be allocated now without swapping, within this process's control group; no promise.
 Result<uint64_t> available_memory_bytes();
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <new>
 
+#include "base/platform/per_thread.hpp"
 #include "gpu/cpu/blocked_analysis.hpp"
 #include "gpu/cpu/blocked_frame.hpp"
 
@@ -390,31 +391,36 @@ class Maker {
   std::map<u32, Step> for_steps_;
 };
 
-// The arena of the thread; grows to the largest kernel it has met.
-std::byte* arena_of_thread(u32 size) {
-  constexpr std::align_val_t kAlignment{kAlign};
+// What a thread works in; grows to the largest kernel it has met.
+struct Workplace {
+  static constexpr std::align_val_t kAlignment{kAlign};
   struct Free {
     void operator()(std::byte* p) const { ::operator delete(p, kAlignment); }
   };
-  thread_local std::unique_ptr<std::byte[], Free> memory;
-  thread_local u32 capacity = 0;
-  if (size > capacity) {
-    memory.reset(static_cast<std::byte*>(::operator new(size, kAlignment)));
-    // Inactive lanes compute on whatever lies here: it must at least be something.
-    std::memset(memory.get(), 0, size);
-    capacity = size;
+  std::unique_ptr<std::byte[], Free> memory;
+  u32 capacity = 0;
+  std::vector<Region> regions;
+
+  std::byte* arena(u32 size) {
+    if (size > capacity) {
+      memory.reset(static_cast<std::byte*>(::operator new(size, kAlignment)));
+      // Inactive lanes compute on whatever lies here: it must at least be something.
+      std::memset(memory.get(), 0, size);
+      capacity = size;
+    }
+    return memory.get();
   }
-  return memory.get();
-}
+};
 
 Status run(const Workgroup& group) {
   const Plan& code = *static_cast<const Plan*>(group.data);
-  thread_local std::vector<Region> regions;
+  auto& place = per_thread<Workplace>();
+  std::vector<Region>& regions = place.regions;
   regions.resize(code.regions);
   Frame f;
   f.code = &code;
   f.group = &group;
-  f.arena = arena_of_thread(code.arena_bytes);
+  f.arena = place.arena(code.arena_bytes);
   f.regions = &regions;
   std::memset(f.arena + code.vars_begin, 0, code.vars_end - code.vars_begin);
   f.active = f.at<u8>(code.masks_begin);

@@ -1,10 +1,9 @@
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <fstream>
 #include <thread>
 
+#include "base/platform/memory.hpp"
+#include "base/platform/thread.hpp"
 #include "gpu/cpu/cpu.hpp"
 #include "gpu/cpu/memory.hpp"
 #include "gpu/cpu/stream.hpp"
@@ -50,9 +49,7 @@ std::string processor_name() {
 }
 
 unsigned processors() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return unsigned(std::max(1, CPU_COUNT(&set)));
+  if (const auto usable = usable_cpus(); usable && !usable->empty()) return unsigned(usable->size());
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
@@ -98,7 +95,7 @@ class HostDevice final : public Device {
   Result<std::unique_ptr<Buffer>> import(std::span<std::byte> memory) override {
     if (Status s = core_->alive(); !s) return fail(std::move(s));
     if (!info_.import_host.available) return fail(Code::unsupported, "import: {}", info_.import_host.reason);
-    const auto page = std::uintptr_t(sysconf(_SC_PAGESIZE));
+    const auto page = std::uintptr_t(page_bytes());
     if (memory.empty()) return fail(Code::invalid_arg, "import: a buffer has at least one byte");
     if (reinterpret_cast<std::uintptr_t>(memory.data()) % page != 0)
       return fail(Code::invalid_arg, "import: memory at {} does not begin at a page ({} bytes)",

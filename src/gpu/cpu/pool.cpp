@@ -7,6 +7,8 @@
 #include <system_error>
 #include <thread>
 
+#include "base/platform/per_thread.hpp"
+
 namespace gpuio::gpu::cpu {
 
 struct Pool::State {
@@ -33,25 +35,28 @@ struct Pool::State {
 namespace {
 
 // Shared memory of the group that this thread runs; grows to the largest kernel it has met.
-std::span<std::byte> scratch(std::uint32_t size) {
-  constexpr std::align_val_t kAlign{64};
+struct SharedScratch {
+  static constexpr std::align_val_t kAlign{64};
   struct Free {
     void operator()(std::byte* p) const { ::operator delete(p, kAlign); }
   };
-  thread_local std::unique_ptr<std::byte[], Free> memory;
-  thread_local std::uint32_t capacity = 0;
-  if (size > capacity) {
-    memory.reset(static_cast<std::byte*>(::operator new(size, kAlign)));
-    capacity = size;
+  std::unique_ptr<std::byte[], Free> memory;
+  std::uint32_t capacity = 0;
+
+  std::span<std::byte> at_least(std::uint32_t size) {
+    if (size > capacity) {
+      memory.reset(static_cast<std::byte*>(::operator new(size, kAlign)));
+      capacity = size;
+    }
+    return {memory.get(), size};
   }
-  return {memory.get(), size};
-}
+};
 
 Status run_groups(Launch& launch) {
   Workgroup group{.arguments = launch.arguments,
                   .group = {},
                   .groups = launch.groups,
-                  .shared = scratch(launch.shared_bytes),
+                  .shared = per_thread<SharedScratch>().at_least(launch.shared_bytes),
                   .data = launch.native.data.get()};
   for (;;) {
     const std::uint64_t begin = launch.next.fetch_add(launch.chunk, std::memory_order_relaxed);

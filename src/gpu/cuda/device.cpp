@@ -1,9 +1,8 @@
-#include <unistd.h>
-
 #include <algorithm>
 #include <cctype>
 #include <fstream>
 
+#include "base/platform/memory.hpp"
 #include "gpu/cuda/cuda.hpp"
 #include "gpu/cuda/stream.hpp"
 
@@ -114,9 +113,7 @@ class CudaDevice final : public Device, public ShaderDevice {
     const Current current(*core_);
     if (!current.ok()) return fail(current.status());
     // More than there is at all is not even asked for: the driver's answers to that differ.
-    const auto pages = std::uint64_t(std::max(0l, sysconf(_SC_PHYS_PAGES)));
-    const std::uint64_t most =
-        kind == MemoryKind::device ? info_.memory_bytes : pages * std::uint64_t(sysconf(_SC_PAGESIZE));
+    const std::uint64_t most = kind == MemoryKind::device ? info_.memory_bytes : total_memory_bytes();
     if (size > most) return fail(Code::nomem, "allocate: {} bytes, of {} in all", size, most);
     auto buffer = kind == MemoryKind::device ? allocate_device(size) : allocate_pinned(size);
     if (!buffer) return fail(std::move(buffer.error()).wrap(fmt::format("allocate: {} bytes", size)));
@@ -125,7 +122,7 @@ class CudaDevice final : public Device, public ShaderDevice {
 
   Result<std::unique_ptr<Buffer>> import(std::span<std::byte> memory) override {
     if (!info_.import_host.available) return fail(Code::unsupported, "import: {}", info_.import_host.reason);
-    const auto page = std::uintptr_t(sysconf(_SC_PAGESIZE));
+    const auto page = std::uintptr_t(page_bytes());
     if (memory.empty() || reinterpret_cast<std::uintptr_t>(memory.data()) % page != 0) {
       return fail(Code::invalid_arg, "import: {} bytes at {}; at least one is needed, aligned to {}",
                   memory.size(), fmt::ptr(memory.data()), page);

@@ -1,8 +1,8 @@
 #include "gpu/vulkan/memory.hpp"
 
-#include <unistd.h>
-
 #include <optional>
+
+#include "base/platform/memory.hpp"
 
 namespace gpuio::gpu::vulkan {
 namespace {
@@ -166,7 +166,7 @@ Result<std::unique_ptr<VulkanBuffer>> VulkanBuffer::import(std::shared_ptr<Core>
   if (Status s = core->alive(); !s) return fail(std::move(s));
   if (memory.empty()) return fail(Code::invalid_arg, "import: a buffer has at least one byte");
   // The last page is mapped as a whole, so up to a page the size may be rounded up.
-  const std::uint64_t page = std::uint64_t(sysconf(_SC_PAGESIZE)), align = core->found.import_alignment;
+  const std::uint64_t page = page_bytes(), align = core->found.import_alignment;
   if (reinterpret_cast<std::uintptr_t>(memory.data()) % std::max(align, page) != 0 ||
       (align > page && memory.size() % align != 0))
     return fail(Code::invalid_arg, "import: {} bytes at {} are not aligned to {}", memory.size(),

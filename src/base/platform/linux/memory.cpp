@@ -67,6 +67,10 @@ size_t page_bytes() {
   return page;
 }
 
+uint64_t total_memory_bytes() {
+  return static_cast<uint64_t>(std::max(0l, ::sysconf(_SC_PHYS_PAGES))) * page_bytes();
+}
+
 Result<uint64_t> available_memory_bytes() {
   const auto available = proc_field("/proc/meminfo", "MemAvailable");
   if (!available)

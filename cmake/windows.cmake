@@ -1,0 +1,16 @@
+# Toolchain: Windows from Debian, with mingw-w64's g++ (package g++-mingw-w64-x86-64-posix); tests run under Wine.
+# The kernel and runtime layers, src/ops the highest: what is above them needs Linux.
+set(CMAKE_SYSTEM_NAME Windows)
+set(CMAKE_SYSTEM_PROCESSOR x86_64)
+set(CMAKE_C_COMPILER x86_64-w64-mingw32-gcc-posix)
+set(CMAKE_CXX_COMPILER x86_64-w64-mingw32-g++-posix)
+set(CMAKE_FIND_ROOT_PATH /usr/x86_64-w64-mingw32)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(CMAKE_EXE_LINKER_FLAGS_INIT -static)
+find_program(GPUIO_WINE wine)
+if(GPUIO_WINE)
+  set(CMAKE_CROSSCOMPILING_EMULATOR ${GPUIO_WINE})
+endif()
