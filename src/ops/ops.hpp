@@ -22,6 +22,15 @@ struct MatmulOptions {
 Status matmul(const Place& place, const Tensor& a, const Tensor& b, const Tensor& c,
               const MatmulOptions& options);
 
+// attention.cpp
+struct AttentionOptions {
+  float scale = 0;  // 0: 1 / sqrt(d)
+  bool causal = false;
+  std::optional<Tensor> lengths{}, indices{}, log_sum{};
+};
+Status attention(const Place& place, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out,
+                 const AttentionOptions& options);
+
 // Rows: norm.cpp
 Status softmax(const Place& place, const Tensor& x, const Tensor& y);
 Status layer_norm(const Place& place, const Tensor& x, const std::optional<Tensor>& gain,

@@ -1,0 +1,33 @@
+// Attention: how the work is divided, and the bodies of its kernels.
+//
+// A tile has rows (queries, of all the heads that share keys) and goes over its keys, some at a time, with
+// the largest score so far and what is summed relative to it (after M. Milakov and N. Gimelshein, 2018, and
+// T. Dao and others, FlashAttention, 2022). Where there are too few tiles for the device their keys are
+// divided, and a second kernel merges the parts. Pure; any thread.
+#pragma once
+
+#include "ops/ops.hpp"
+
+namespace gpuio::ops {
+
+// What the body is traced for.
+struct AttentionSpec {
+  Dtype type = Dtype::f32;
+  bool causal = false, lengths = false, sparse = false, log_sum = false;
+  bool parts = false;       // the keys are divided
+  std::uint32_t width = 1;  // elements that a load takes
+  // A lane has `own` rows, one in `lane_rows`, and one key, or four columns, in `lane_keys`.
+  std::uint32_t depth, lane_rows, own, lane_keys, keys;
+  std::uint32_t rows() const { return lane_rows * own; }
+  std::uint32_t lanes() const { return lane_rows * lane_keys; }
+};
+// Of a head's depth (d, up to a power of two) and the rows that share its keys; in 32 KiB of shared memory.
+AttentionSpec attention_spec(std::uint32_t d, std::uint64_t rows);
+
+void trace_attention(kernel::Ctx k, const AttentionSpec& spec);
+void trace_merge(kernel::Ctx k, Dtype type, bool log_sum);
+inline constexpr std::uint32_t kMergeLanes = 64;
+// Of each part of a row: its largest score, its sum, and d sums of v.
+inline constexpr std::uint32_t kPartHead = 2;
+
+}  // namespace gpuio::ops
