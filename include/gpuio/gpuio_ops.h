@@ -81,9 +81,9 @@ GPUIO_API gpuio_error_t gpuio_matmul(gpuio_context_t ctx, const gpuio_tensor_t* 
                                      const gpuio_tensor_t* c, const gpuio_matmul_options_t* options,
                                      gpuio_stream_t stream);
 
-// The three projections of attention in one launch: q = x wq, k = x wk, v = x wv, reading x once a tile. The
-// weights are transposed (n x k); each with the scale and the types that gpuio_matmul takes, the same for all
-// three.
+// The three projections of attention in one launch: q = x wq, k = x wk, v = x wv, all of rank 2. The weights
+// are transposed (n x k); types and scales are those that gpuio_matmul takes, the same for all three, of
+// which each has its scale or none has one.
 typedef struct {
   const gpuio_tensor_t* scale_x;                      // as scale_a
   const gpuio_tensor_t *scale_q, *scale_k, *scale_v;  // as scale_b
@@ -107,8 +107,9 @@ typedef struct {
 // out = softmax(q k^T * scale) v, without the matrix of weights in memory. q, out: batch x heads x tq x d; k,
 // v: batch x heads of k x tk x d, where heads is a multiple of heads of k (grouped queries). tq = 1 is a
 // decoding step, its keys divided among workgroups. d: 1 to 256. f32, f16, bf16, all four of one type. A
-// query that sees no key gives 0, and -infinity as log_sum. Error: 2^-20 + 4 u, times the largest |v|, for |q
-// k^T * scale| up to 100.
+// query that sees no key gives 0, and -infinity as log_sum. Keys that `causal` hides have finite v. Error,
+// with A the largest |q| |k|^T * scale: (2 (d + 4) s A + 2^-19) of the largest |v|, and u of that. With
+// indices at most 32 heads of q share one of k, 16 where d > 128.
 GPUIO_API gpuio_error_t gpuio_attention(gpuio_context_t ctx, const gpuio_tensor_t* q, const gpuio_tensor_t* k,
                                         const gpuio_tensor_t* v, const gpuio_tensor_t* out,
                                         const gpuio_attention_options_t* options, gpuio_stream_t stream);
@@ -207,10 +208,11 @@ GPUIO_API gpuio_error_t gpuio_random(gpuio_context_t ctx, gpuio_random_t distrib
 
 // ---- Tuning
 
-// Runs the ways that there are to do this product on the stream's device, on the tensors given, whose c is
-// written, and keeps the fastest for products of these types and about these sizes: for this process, and in
-// the cache directory (docs/operations.md) for later ones, by device and driver. Blocks, for `budget_us` and
-// one product at most; 0: 2 s. `chosen`, out, may be NULL: its name.
+// Runs the ways that there are to do this product on the stream's device, in turn, on the tensors given,
+// whose c is written, and keeps the fastest for products of these types, flags and about these sizes (as many
+// binary digits): for this process, and in the folder of compiled kernels (kernel_cache.folder) for later
+// ones, by device and driver. Blocks, for what was given to the stream, then for `budget_us` and one product
+// at most; 0: 2 s. `chosen`, out, may be NULL: its name.
 GPUIO_API gpuio_error_t gpuio_tune_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a,
                                           const gpuio_tensor_t* b, const gpuio_tensor_t* c,
                                           const gpuio_matmul_options_t* options, uint64_t budget_us,

@@ -57,17 +57,34 @@ class Call {
   Status run(const Operation& operation) {
     if (!status_) return status_;
     ops::Plan plan;
-    if (Status s =
-            operation(ops::Place{context_.operations.of(stream_->device()), stream_->workspace(), plan});
-        !s)
-      return s;
+    if (Status s = operation(ops::Place{kernels(), stream_->workspace(), plan}); !s) return s;
     if (plan.empty()) return {};
     return stream_->enqueue([plan = std::move(plan), memory = std::move(memory_)](gpu::Stream& queue) {
       return plan.run(queue);
     });
   }
 
+  // What runs the device by itself, once all that was given to the stream has been done.
+  template <class Operation>
+  Status block(const Operation& operation) {
+    if (!status_) return status_;
+    if (Status s = stream_->synchronize(); !s) return s;
+    return operation(kernels());
+  }
+
  private:
+  ops::Kernels& kernels() {
+    ops::Kernels& all = context_.operations.of(stream_->device());
+    const Config& config = context_.config;
+    all.choices.keep_in([&] {
+      return DiskCache::Options{.folder = config.kernel_cache_folder.empty()
+                                              ? default_cache_folder(process_environment())
+                                              : config.kernel_cache_folder,
+                                .bytes_max = config.kernel_cache_size};
+    });
+    return all;
+  }
+
   Status take(ops::Tensor& out, const gpuio_tensor_t& given) {
     if (given.dtype < GPUIO_DTYPE_F32 || given.dtype > GPUIO_DTYPE_U64)
       return error(Code::invalid_arg, "{}: dtype = {}: give one from 0 to {}", out.name, int(given.dtype),
@@ -214,19 +231,60 @@ gpuio_error_t gpuio_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a, const g
   });
 }
 
-// ---- Not built yet
-
 gpuio_error_t gpuio_qkv(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* wq,
                         const gpuio_tensor_t* wk, const gpuio_tensor_t* wv, const gpuio_tensor_t* q,
-                        const gpuio_tensor_t* k, const gpuio_tensor_t* v, const gpuio_qkv_options_t*,
-                        gpuio_stream_t) {
-  return unsupported("gpuio_qkv", kOperations, ctx, {x, wq, wk, wv, q, k, v});
+                        const gpuio_tensor_t* k, const gpuio_tensor_t* v, const gpuio_qkv_options_t* options,
+                        gpuio_stream_t stream) {
+  return call("gpuio_qkv", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const gpuio_qkv_options_t given = options ? *options : gpuio_qkv_options_t{};
+    const auto from = call("x", x);
+    const std::array weights{call("wq", wq), call("wk", wk), call("wv", wv)};
+    const std::array outputs{call("q", q), call("k", k), call("v", v)};
+    const ops::QkvOptions how{
+        .scale_x = call.optional("scale_x", given.scale_x),
+        .scales = {call.optional("scale_q", given.scale_q), call.optional("scale_k", given.scale_k),
+                   call.optional("scale_v", given.scale_v)}};
+    return call.run([&](const ops::Place& p) { return ops::qkv(p, from, weights, outputs, how); });
+  });
 }
+
 gpuio_error_t gpuio_attention(gpuio_context_t ctx, const gpuio_tensor_t* q, const gpuio_tensor_t* k,
                               const gpuio_tensor_t* v, const gpuio_tensor_t* out,
-                              const gpuio_attention_options_t*, gpuio_stream_t) {
-  return unsupported("gpuio_attention", kOperations, ctx, {q, k, v, out});
+                              const gpuio_attention_options_t* options, gpuio_stream_t stream) {
+  return call("gpuio_attention", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const gpuio_attention_options_t given = options ? *options : gpuio_attention_options_t{};
+    const auto of_q = call("q", q), of_k = call("k", k), of_v = call("v", v), to = call("out", out);
+    const ops::AttentionOptions how{.scale = given.scale,
+                                    .causal = given.causal,
+                                    .lengths = call.optional("lengths", given.lengths),
+                                    .indices = call.optional("indices", given.indices),
+                                    .log_sum = call.optional("log_sum", given.log_sum)};
+    return call.run([&](const ops::Place& p) { return ops::attention(p, of_q, of_k, of_v, to, how); });
+  });
 }
+
+gpuio_error_t gpuio_tune_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a, const gpuio_tensor_t* b,
+                                const gpuio_tensor_t* c, const gpuio_matmul_options_t* options,
+                                uint64_t budget_us, char chosen[64], gpuio_stream_t stream) {
+  if (chosen) chosen[0] = 0;
+  return call("gpuio_tune_matmul", ctx, [&](Context& context) {
+    if (Status s = context.may_block(); !s) return s;
+    Call call(context, stream);
+    const auto x = call("a", a), y = call("b", b), to = call("c", c);
+    const auto how = matmul_options(call, options);
+    return call.block([&](ops::Kernels& kernels) -> Status {
+      const auto name = ops::tune_matmul(kernels, x, y, to, how, budget_us);
+      if (!name) return name.error();
+      if (chosen) chosen[name->copy(chosen, 63)] = 0;
+      return {};
+    });
+  });
+}
+
+// ---- Not built yet
+
 gpuio_error_t gpuio_top_k(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t*,
                           const gpuio_tensor_t* indices, gpuio_stream_t) {
   return unsupported("gpuio_top_k", kOperations, ctx, {x, indices});
@@ -254,12 +312,6 @@ gpuio_error_t gpuio_histogram(gpuio_context_t ctx, const gpuio_tensor_t* x, cons
 gpuio_error_t gpuio_random(gpuio_context_t ctx, gpuio_random_t, uint64_t, uint64_t, const gpuio_tensor_t* y,
                            gpuio_stream_t) {
   return unsupported("gpuio_random", kOperations, ctx, {y});
-}
-gpuio_error_t gpuio_tune_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a, const gpuio_tensor_t* b,
-                                const gpuio_tensor_t* c, const gpuio_matmul_options_t*, uint64_t,
-                                char chosen[64], gpuio_stream_t) {
-  if (chosen) chosen[0] = 0;
-  return unsupported("gpuio_tune_matmul", kOperations, ctx, {a, b, c});
 }
 
 }  // extern "C"

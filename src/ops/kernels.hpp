@@ -15,6 +15,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "ops/choices.hpp"
 #include "ops/plan.hpp"
 #include "ops/tensor.hpp"
 
@@ -49,8 +50,9 @@ struct Variant {
 
 class Kernels {
  public:
-  explicit Kernels(gpu::Device& device) : device_(device) {}
+  explicit Kernels(gpu::Device& device) : choices(device.info()), device_(device) {}
   gpu::Device& device() const { return device_; }
+  Choices choices;  // of what was measured
 
   // `name` lives for ever. The body is called only where the variant is new. `native`: what the CPU device
   // runs instead of interpreting, if anything.

@@ -211,6 +211,11 @@ std::size_t way_of_size(const gpu::DeviceInfo& device, const Product& product) {
   return best;
 }
 
+std::size_t way_for(const Place& place, const Product& product) {
+  if (const auto known = place.kernels.choices.find(product)) return *known;
+  return way_of_size(place.device().info(), product);
+}
+
 Status launch(const Place& place, const Product& product, std::size_t way_index) {
   if (product.empty()) return {};
   const Way& way = kWays[way_index];
@@ -239,7 +244,7 @@ Status matmul(const Place& place, const Tensor& a, const Tensor& b, const Tensor
               const MatmulOptions& options) {
   const auto product = product_of(a, b, c, options);
   if (!product) return product.error();
-  return launch(place, *product, way_of_size(place.device().info(), *product));
+  return launch(place, *product, way_for(place, *product));
 }
 
 }  // namespace gpuio::ops

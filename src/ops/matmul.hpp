@@ -60,7 +60,8 @@ inline constexpr std::array<Way, 11> kWays{{{"16x64x16", 16, 64, 16, 4, 4},
                                             {"native 240x512", 240, 512, 256, 0, 0}}};
 // Whether the device can: enough lanes and shared memory, native code on the CPU device only.
 bool possible(const gpu::DeviceInfo& device, const Way& way);
-// What is taken where nobody has measured.
+// What was measured to be the fastest, or where nobody has measured, what should be.
+std::size_t way_for(const Place& place, const Product& product);
 std::size_t way_of_size(const gpu::DeviceInfo& device, const Product& product);
 Status launch(const Place& place, const Product& product, std::size_t way);
 

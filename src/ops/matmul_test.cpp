@@ -228,6 +228,56 @@ TEST_P(Matmul, EveryWayIsRight) {
   EXPECT_GE(tried, 4u);
 }
 
+TEST_P(Matmul, ThreeProjectionsInOneLaunch) {
+  struct Types {
+    Dtype x, w, y;
+    bool scaled;
+  };
+  for (const Types& t : {Types{Dtype::f32, Dtype::f32, Dtype::f32, false},
+                         {Dtype::i8, Dtype::i8, Dtype::bf16, true},
+                         {Dtype::bf16, Dtype::i4, Dtype::bf16, true}}) {
+    const std::uint64_t m = 37, k = 144, n[3] = {150, 35, 64};
+    const std::uint64_t groups = t.w == Dtype::i4 ? 2 : 1;
+    const Array x = matrix("x", t.x, {m, k}), scale_x = numbers("scale_x", Dtype::f32, {m});
+    std::array<Array, 3> w, y, scale;
+    QkvOptions options;
+    if (t.scaled) options.scale_x = scale_x;
+    for (std::size_t i = 0; i < 3; ++i) {
+      w[i] = matrix(i == 0 ? "wq" : i == 1 ? "wk" : "wv", t.w, {n[i], k});
+      y[i] = array("y", t.y, {m, n[i]});
+      scale[i] =
+          t.w == Dtype::i4 ? numbers("s", Dtype::f32, {n[i], groups}) : numbers("s", Dtype::f32, {n[i]});
+      if (t.scaled) options.scales[i] = scale[i];
+    }
+    const std::size_t before = kernels_->size();
+    ASSERT_EQ(run([&](const Place& p) {
+                return qkv(p, x, {w[0], w[1], w[2]}, {y[0], y[1], y[2]}, options);
+              }).message(),
+              "");
+    EXPECT_EQ(kernels_->size(), before + 1);
+    for (std::size_t i = 0; i < 3; ++i) {
+      Case one{.a = x, .b = w[i], .c = y[i]};
+      one.options.b_transposed = true;
+      if (t.scaled) one.scale_a = &scale_x, one.scale_b = &scale[i];
+      expect_product(one);
+    }
+  }
+  const auto f = [&](std::string_view name, std::vector<std::uint64_t> shape) {
+    return array(name, Dtype::f32, shape);
+  };
+  const auto says = [&](const Tensor& wk, const QkvOptions& o) {
+    const std::array<Tensor, 3> w{f("wq", {4, 8}), wk, f("wv", {2, 8})},
+        y{f("q", {3, 4}), f("k", {3, 2}), f("v", {3, 2})};
+    return run([&](const Place& p) { return qkv(p, f("x", {3, 8}), w, y, o); }).message();
+  };
+  EXPECT_EQ(says(f("wk", {2, 8}), {}), "");
+  EXPECT_THAT(says(f("wk", {2, 7}), {}),
+              HasSubstr("wk: f32 2 x 7: its columns are to be the 8 columns of x"));
+  EXPECT_THAT(says(array("wk", Dtype::f16, {2, 8}), {}),
+              HasSubstr("wq: f32 4 x 8 and wk: f16 2 x 8: built are three of one type"));
+  EXPECT_THAT(says(f("wk", {2, 8}), {.scales = {f("scale_q", {4})}}), HasSubstr("give all three or none"));
+}
+
 TEST_P(Matmul, SaysWhatItDoesNotTake) {
   const auto says = [&](const Tensor& a, const Tensor& b, const Tensor& c, const MatmulOptions& o = {}) {
     return run([&](const Place& p) { return matmul(p, a, b, c, o); }).message();

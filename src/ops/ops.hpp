@@ -22,6 +22,18 @@ struct MatmulOptions {
 Status matmul(const Place& place, const Tensor& a, const Tensor& b, const Tensor& c,
               const MatmulOptions& options);
 
+// qkv.cpp: weights and outputs of q, k, v
+struct QkvOptions {
+  std::optional<Tensor> scale_x{};
+  std::array<std::optional<Tensor>, 3> scales{};
+};
+Status qkv(const Place& place, const Tensor& x, const std::array<Tensor, 3>& weights,
+           const std::array<Tensor, 3>& outputs, const QkvOptions& options);
+
+// tune.cpp. Blocks, and runs on a stream of its own: what it reads has been written. The name of the way.
+Result<std::string_view> tune_matmul(Kernels& kernels, const Tensor& a, const Tensor& b, const Tensor& c,
+                                     const MatmulOptions& options, std::uint64_t budget_us);
+
 // attention.cpp
 struct AttentionOptions {
   float scale = 0;  // 0: 1 / sqrt(d)

@@ -70,6 +70,39 @@ static void products_of_host_memory(void) {
   CHECK(c[0] == 6 && c[1] == -3);
 }
 
+static void projections_and_attention(void) {
+  // Two tokens of two heads of one element: the second token attends to both.
+  const float x[4] = {1, 0, 0, 1}, w[4] = {1, 2, 3, 4};
+  float q[4], k[4], v[4], out[4], logs[4];
+  const gpuio_tensor_t of_x = {.data = (void*)x, .rank = 2, .shape = {2, 2}},
+                       of_w = {.data = (void*)w, .rank = 2, .shape = {2, 2}};
+  gpuio_tensor_t y[3];
+  float* const data[3] = {q, k, v};
+  for (int i = 0; i < 3; ++i) y[i] = (gpuio_tensor_t){.data = data[i], .rank = 2, .shape = {2, 2}};
+  OK(gpuio_qkv(ctx, &of_x, &of_w, &of_w, &of_w, &y[0], &y[1], &y[2], NULL, NULL));
+  for (int i = 0; i < 3; ++i)
+    y[i] = (gpuio_tensor_t){.data = data[i], .rank = 4, .shape = {1, 2, 2, 1}, .stride = {4, 1, 2, 1}};
+  const gpuio_tensor_t to = {.data = out, .rank = 4, .shape = {1, 2, 2, 1}},
+                       sums = {.data = logs, .rank = 3, .shape = {1, 2, 2}};
+  const gpuio_attention_options_t options = {.causal = true, .log_sum = &sums};
+  OK(gpuio_attention(ctx, &y[0], &y[1], &y[2], &to, &options, NULL));
+  OK(gpuio_stream_synchronize(ctx, NULL));
+  CHECK(q[0] == 1 && q[1] == 3 && q[2] == 2 && q[3] == 4);
+  const float much = expf(4 - 2) / (1 + expf(4 - 2));  // scores 2 * 1 and 2 * 2
+  CHECK(out[0] == 1 && fabsf(out[1] - (1 + much)) < 1e-5f && out[2] == 3);
+  CHECK(logs[0] == 1 && fabsf(logs[1] - (2 + logf(1 + expf(2)))) < 1e-5f);
+  BAD(gpuio_attention(ctx, &y[0], &of_x, &y[2], &to, NULL, NULL));
+  SAYS("k: f32 2 x 2: it needs 4 dimensions");
+
+  char chosen[64];
+  const gpuio_tensor_t product = {.data = q, .rank = 2, .shape = {2, 2}};
+  OK(gpuio_tune_matmul(ctx, &of_x, &of_w, &product, NULL, 1000, chosen, NULL));
+  CHECK(chosen[0] != 0 && q[3] == 4);
+  OK(gpuio_tune_matmul(ctx, &of_x, &of_w, &product, NULL, 1, NULL, NULL));
+  BAD(gpuio_tune_matmul(ctx, &of_x, &sums, &product, NULL, 1, chosen, NULL));
+  CHECK(chosen[0] == 0);
+}
+
 static void tensors_that_cannot_be(void) {
   float data[64];
   const gpuio_tensor_t good = {.data = data, .rank = 2, .shape = {4, 16}};
@@ -114,6 +147,7 @@ int main(void) {
   softmax_in_order_of_the_stream();
   operations_on_rows();
   products_of_host_memory();
+  projections_and_attention();
   tensors_that_cannot_be();
   OK(gpuio_finalize(ctx));
   return check_failed;

@@ -1,0 +1,156 @@
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "ops/matmul.hpp"
+#include "ops/ops_fixture.hpp"
+
+namespace gpuio::ops {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+class Tune : public OpsTest {
+ protected:
+  void SetUp() override {
+    OpsTest::SetUp();
+    std::string name = ::testing::TempDir() + "gpuio-tune-XXXXXX";
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    root_ = name;
+  }
+  void TearDown() override {
+    fs::remove_all(root_);
+    OpsTest::TearDown();
+  }
+  auto folder() const {
+    return [this] { return DiskCache::Options{.folder = (root_ / "cache").string(), .bytes_max = 1 << 20}; };
+  }
+  std::vector<fs::path> files() const {
+    std::vector<fs::path> all;
+    for (const auto& entry : fs::directory_iterator(root_ / "cache")) all.push_back(entry.path());
+    return all;
+  }
+  void make_tensors(std::uint64_t m) {
+    a = array("a", Dtype::f32, {m, 40}), b = array("b", Dtype::f32, {40, 60}),
+    c = array("c", Dtype::f32, {m, 60});
+    fill(a, -1, 1, 1), fill(b, -1, 1, 2);
+  }
+  std::string tuned(std::uint64_t budget_us = 100'000) {
+    return std::string(must(tune_matmul(*kernels_, a, b, c, {}, budget_us)));
+  }
+  Product product() const { return must(product_of(a, b, c, {})); }
+
+  Array a, b, c;
+  fs::path root_;
+};
+
+TEST_P(Tune, WhatWasChosenIsUsedForLikeSizesOnly) {
+  make_tensors(33);
+  EXPECT_FALSE(kernels_->choices.find(product()));
+  const std::string name = tuned();
+  double want = 0;
+  for (std::uint64_t l = 0; l < 40; ++l) want += a.at(32 * 40 + l) * b.at(l * 60 + 59);
+  EXPECT_NEAR(c.at(32 * 60 + 59), want, 1e-4);  // c is written
+  const auto way = kernels_->choices.find(product());
+  ASSERT_TRUE(way);
+  EXPECT_EQ(kWays[*way].name, name);
+  Plan plan;
+  EXPECT_EQ(way_for({*kernels_, *workspace_, plan}, product()), *way);
+  make_tensors(40);
+  EXPECT_TRUE(kernels_->choices.find(product()));
+  make_tensors(5);
+  EXPECT_FALSE(kernels_->choices.find(product()));
+}
+
+TEST_P(Tune, LaterCallsTakeWhatWasKeptWhicheverItIs) {
+  make_tensors(33);
+  const std::size_t before = kernels_->size();
+  std::size_t other = 0;
+  while (!possible(device_->info(), kWays[other]) || other == way_of_size(device_->info(), product()))
+    ++other;
+  kernels_->choices.keep(product(), other);
+  ASSERT_EQ(run([&](const Place& p) { return matmul(p, a, b, c, {}); }).message(), "");
+  ASSERT_EQ(run([&](const Place& p) { return launch(p, product(), other); }).message(), "");
+  EXPECT_EQ(kernels_->size(), before + 1);  // both launched the same kernel
+}
+
+TEST_P(Tune, AnotherProcessFindsIt) {
+  make_tensors(33);
+  kernels_->choices.keep_in(folder());
+  const std::string name = tuned();
+  EXPECT_EQ(files().size(), 1u);
+  Choices later(device_->info());
+  later.keep_in(folder());
+  const auto way = later.find(product());
+  ASSERT_TRUE(way);
+  EXPECT_EQ(kWays[*way].name, name);
+  gpu::DeviceInfo newer = device_->info();
+  newer.driver += " of next week";
+  Choices other(newer);
+  other.keep_in(folder());
+  EXPECT_FALSE(other.find(product()));
+}
+
+TEST_P(Tune, WhatIsDamagedIsNotThere) {
+  make_tensors(33);
+  kernels_->choices.keep_in(folder());
+  tuned(1);
+  const auto path = files().at(0);
+  const auto size = fs::file_size(path);
+  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(std::streamoff(size - 2))
+      .put('?');
+  ::testing::internal::CaptureStderr();
+  Choices later(device_->info());
+  later.keep_in(folder());
+  EXPECT_FALSE(later.find(product()));
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("is damaged"));
+  EXPECT_TRUE(files().empty());
+  later.keep(product(), 0);
+  EXPECT_EQ(files().size(), 1u);
+}
+
+TEST_P(Tune, AFolderThatCannotBeWrittenKeepsNothingAndHindersNothing) {
+  make_tensors(33);
+  std::ofstream(root_ / "cache") << "a file, where the folder should be";
+  ::testing::internal::CaptureStderr();
+  kernels_->choices.keep_in(folder());
+  const std::string name = tuned(1);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("nothing is kept"));
+  EXPECT_EQ(kWays[kernels_->choices.find(product()).value()].name, name);
+}
+
+TEST_P(Tune, ManyAtOnceShareOneFolder) {
+  make_tensors(33);
+  const Product p = product();
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 20; ++i) {
+        Choices mine(device_->info());
+        mine.keep_in(folder());
+        (void)mine.find(p);
+        mine.keep(p, t % 2);
+        EXPECT_EQ(mine.find(p), t % 2);
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  Choices later(device_->info());
+  later.keep_in(folder());
+  EXPECT_LT(later.find(p).value(), 2u);
+  EXPECT_EQ(files().size(), 1u);
+}
+
+TEST_P(Tune, RefusesWhatTheProductRefuses) {
+  make_tensors(33);
+  const auto answer = tune_matmul(*kernels_, a, a, c, {}, 1);
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code(), Code::invalid_arg);
+  EXPECT_THAT(answer.error().message(), HasSubstr("a: f32 33 x 40: its rows are to be the 40 columns"));
+}
+
+GPUIO_ON_DEVICES(Tune);
+
+}  // namespace
+}  // namespace gpuio::ops
