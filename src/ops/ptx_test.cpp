@@ -1,0 +1,174 @@
+// Every instance of every operation's bodies that these calls ask for goes through NVIDIA's assembler: it
+// takes the text, and registers suffice.
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <regex>
+#include <set>
+
+#include "ops/ops.hpp"
+
+namespace gpuio::ops {
+namespace {
+
+// A CUDA device as far as planning goes: it keeps the text that it is given to load.
+class Recorder final : public gpu::Device {
+ public:
+  explicit Recorder(std::uint32_t sm) : Device(describe(sm)) {}
+
+  Result<std::unique_ptr<gpu::Buffer>> allocate(gpu::MemoryKind kind, std::uint64_t size) override {
+    struct Nowhere : gpu::Buffer {
+      Nowhere(gpu::MemoryKind k, std::uint64_t n) : Buffer(1 << 20, nullptr, n, k) {}
+    };
+    return std::make_unique<Nowhere>(kind, size);
+  }
+  Result<std::unique_ptr<gpu::Buffer>> import(std::span<std::byte>) override { return no("import"); }
+  Result<std::unique_ptr<gpu::Kernel>> load(const gpu::KernelCode& code) override {
+    texts.insert({std::string(code.name), std::string(code.ptx)});
+    return std::make_unique<gpu::Kernel>();
+  }
+  Result<std::unique_ptr<gpu::Stream>> stream() override { return no("stream"); }
+  std::uint64_t memory_free() const override { return std::uint64_t{1} << 40; }
+  void give_up() override {}
+
+  std::set<std::pair<std::string, std::string>> texts;
+
+ private:
+  static gpu::DeviceInfo describe(std::uint32_t sm) {
+    gpu::DeviceInfo info;
+    info.backend = gpu::Backend::cuda;
+    info.name = "text only";
+    info.major = int(sm / 10);
+    info.minor = int(sm % 10);
+    info.subgroup_size = 32;
+    info.compute_units = 132;
+    info.lanes_max = 1024;
+    info.shared_bytes_max = 48 * 1024;
+    return info;
+  }
+  static std::unexpected<Status> no(const char* what) {
+    return fail(Code::unsupported, "{}: nothing runs here", what);
+  }
+};
+
+Tensor tensor(std::string_view name, Dtype type, std::vector<std::uint64_t> shape) {
+  Tensor t{.name = name, .address = 1 << 20, .type = type, .rank = int(shape.size())};
+  std::uint64_t step = 1;
+  for (std::size_t i = shape.size(); i-- > 0;) {
+    t.shape[i] = shape[i];
+    t.stride[i] = step;
+    step *= shape[i];
+  }
+  return t;
+}
+
+constexpr Dtype kFloats[] = {Dtype::f32, Dtype::f16, Dtype::bf16};
+
+class Ptx : public ::testing::TestWithParam<std::uint32_t> {
+ protected:
+  template <class F>
+  void plan(const F& operation) {
+    Plan planned;
+    const Status s = operation(Place{kernels_, workspace_, planned});
+    ASSERT_TRUE(s.ok()) << s.message();
+    EXPECT_FALSE(planned.empty());
+  }
+  struct Said {
+    int status = -1;
+    std::string text;
+  };
+  static Said run(const std::string& command) {
+    Said said;
+    FILE* const pipe = popen((command + " 2>&1").c_str(), "r");
+    if (!pipe) return said;
+    char piece[4096];
+    for (std::size_t n; (n = fread(piece, 1, sizeof piece, pipe)) > 0;) said.text.append(piece, n);
+    said.status = pclose(pipe);
+    return said;
+  }
+  void assemble() {
+    if (run("ptxas --version").status != 0)
+      GTEST_SKIP()
+          << "ptxas not found in PATH: install the CUDA compiler, or the Python package nvidia-cuda-nvcc";
+    ASSERT_FALSE(device_.texts.empty());
+    const std::string path = testing::TempDir() + "gpuio_ops_" + std::to_string(getpid()) + ".ptx";
+    for (const auto& [name, text] : device_.texts) {
+      std::ofstream(path) << text;
+      const Said said = run("ptxas -v -arch=sm_" + std::to_string(GetParam()) + " -o /dev/null " + path);
+      EXPECT_EQ(said.status, 0) << name << ": " << said.text;
+      std::smatch spilled;
+      ASSERT_TRUE(std::regex_search(said.text, spilled, std::regex("(\\d+) bytes spill stores")))
+          << said.text;
+      EXPECT_EQ(spilled[1], "0") << name << " spills: " << said.text;
+    }
+    std::remove(path.c_str());
+    std::printf("%zu kernels\n", device_.texts.size());
+  }
+
+  Recorder device_{GetParam()};
+  Kernels kernels_{device_};
+  Workspace workspace_;
+};
+
+TEST_P(Ptx, Rows) {
+  for (const Dtype type : kFloats) {
+    const Tensor x = tensor("x", type, {64, 4096}), y = tensor("y", type, {64, 4096});
+    const Tensor gain = tensor("gain", type, {4096});
+    plan([&](const Place& p) { return softmax(p, x, y); });
+    plan([&](const Place& p) { return layer_norm(p, x, gain, gain, 1e-5f, y); });
+    plan([&](const Place& p) { return rms_norm(p, x, gain, 1e-5f, y); });
+    for (const Fold fold : {Fold::add, Fold::min, Fold::max, Fold::mul})
+      plan([&](const Place& p) { return reduce(p, x, fold, tensor("y", type, {64})); });
+    plan([&](const Place& p) { return scan(p, x, Fold::add, false, y); });
+    plan([&](const Place& p) {
+      return reduce(p, tensor("x", type, {1 << 24}), Fold::add, tensor("y", type, {1}));
+    });
+    plan([&](const Place& p) {
+      return scan(p, tensor("x", type, {1 << 24}), Fold::add, true, tensor("y", type, {1 << 24}));
+    });
+  }
+  assemble();
+}
+
+TEST_P(Ptx, Products) {
+  const std::uint64_t m = 512, n = 512, k = 512;
+  for (const Dtype type : {Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::f8e4m3, Dtype::f8e5m2, Dtype::i8})
+    for (const bool transposed : {false, true}) {
+      const Tensor a = tensor("a", type, {m, k}),
+                   b = tensor("b", type, {transposed ? n : k, transposed ? k : n});
+      const MatmulOptions scaled{.b_transposed = transposed,
+                                 .scale_a = tensor("scale of a", Dtype::f32, {m}),
+                                 .scale_b = tensor("scale of b", Dtype::f32, {n})};
+      for (const Dtype out : kFloats)
+        plan([&](const Place& p) {
+          return matmul(p, a, b, tensor("c", out, {m, n}),
+                        type == Dtype::i8 ? scaled : MatmulOptions{.b_transposed = transposed});
+        });
+    }
+  for (const Dtype type : {Dtype::f16, Dtype::bf16})
+    plan([&](const Place& p) {
+      return matmul(p, tensor("a", type, {m, k}), tensor("b", Dtype::i4, {n, k}), tensor("c", type, {m, n}),
+                    {.b_transposed = true, .scale_b = tensor("scale of b", Dtype::f32, {n, k / 128})});
+    });
+  assemble();
+}
+
+TEST_P(Ptx, Attention) {
+  for (const Dtype type : kFloats)
+    for (const std::uint64_t d : {32, 64, 128, 256})
+      for (const std::uint64_t queries : {1, 200}) {
+        const Tensor q = tensor("q", type, {2, 8, queries, d}), out = q;
+        const Tensor k = tensor("k", type, {2, 2, 3000, d}), v = k;
+        plan([&](const Place& p) { return attention(p, q, k, v, out, {.causal = queries > 1}); });
+      }
+  assemble();
+}
+
+INSTANTIATE_TEST_SUITE_P(Sm, Ptx, ::testing::Values(75, 90),
+                         [](const auto& sm) { return "sm_" + std::to_string(sm.param); });
+
+}  // namespace
+}  // namespace gpuio::ops
