@@ -178,7 +178,7 @@ typedef enum {
 } gpuio_scale_t;
 
 // out, scales (f32): the largest |x| of what shares it, over the type's largest (127, 7, 448, 57344); 1 where
-// that is 0. q = x / scale, to the nearest, ties to even. A NaN among floats of 8 bits is a NaN, among
+// that is 0 in f32. q = x / scale, to the nearest, ties to even. A NaN among floats of 8 bits is a NaN, among
 // integers 0; it counts for no scale.
 GPUIO_API gpuio_error_t gpuio_quantize(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_scale_t scale,
                                        const gpuio_tensor_t* q, const gpuio_tensor_t* scales,
@@ -201,8 +201,8 @@ typedef enum {
   GPUIO_RANDOM_NORMAL = 2    // f32, f16, bf16: mean 0, variance 1 (Box and Muller)
 } gpuio_random_t;
 
-// Element i is a function of seed and offset + i alone: Philox 4x32 with ten rounds (Salmon and others,
-// 2011), four elements a block. The same bits on every device for BITS and UNIFORM.
+// y has no gaps. Element i is a function of seed and offset + i alone: Philox 4x32 with ten rounds (Salmon
+// and others, 2011), four elements a block. The same bits on every device for BITS and UNIFORM.
 GPUIO_API gpuio_error_t gpuio_random(gpuio_context_t ctx, gpuio_random_t distribution, uint64_t seed,
                                      uint64_t offset, const gpuio_tensor_t* y, gpuio_stream_t stream);
 

@@ -100,8 +100,9 @@ class Call {
     for (std::size_t i = rank; i-- > 0;) {
       out.shape[i] = given.shape[i];
       out.stride[i] = dense ? step : given.stride[i];
-      step *= std::max<std::uint64_t>(given.shape[i], 1);   // what overflows is refused by check()
-      if (given.dtype == GPUIO_DTYPE_I4) step += step % 2;  // a row is whole bytes
+      step = ops::dense_step(
+          out.type,
+          step * std::max<std::uint64_t>(given.shape[i], 1));  // what overflows is refused by check()
     }
     out.address = reinterpret_cast<std::uintptr_t>(given.data);
     if (Status s = ops::check(out); !s) return s;
@@ -140,9 +141,16 @@ class Call {
 
 static_assert(GPUIO_REDUCE_ADD == int(ops::Fold::add) && GPUIO_REDUCE_MIN == int(ops::Fold::min) &&
               GPUIO_REDUCE_MAX == int(ops::Fold::max) && GPUIO_REDUCE_MUL == int(ops::Fold::mul));
-Result<ops::Fold> fold_of(gpuio_reduce_t op) {
-  if (op >= GPUIO_REDUCE_ADD && op <= GPUIO_REDUCE_MUL) return static_cast<ops::Fold>(op);
-  return fail(Code::invalid_arg, "op = {}: give a GPUIO_REDUCE_ of 0 to {}", int(op), int(GPUIO_REDUCE_MUL));
+static_assert(GPUIO_SCALE_ROW == int(ops::ScaleBy::row) && GPUIO_SCALE_COLUMN == int(ops::ScaleBy::column) &&
+              GPUIO_SCALE_GROUP == int(ops::ScaleBy::group));
+static_assert(GPUIO_RANDOM_BITS == int(ops::Distribution::bits) &&
+              GPUIO_RANDOM_UNIFORM == int(ops::Distribution::uniform) &&
+              GPUIO_RANDOM_NORMAL == int(ops::Distribution::normal));
+// An enumerator of the client's as ours: the values agree, from 0 to the last.
+template <class Ours, class Given>
+Result<Ours> among(Given given, Given last, Ours, const char* name) {
+  if (int(given) >= 0 && given <= last) return static_cast<Ours>(given);
+  return fail(Code::invalid_arg, "{} = {}: give one from 0 to {}", name, int(given), int(last));
 }
 
 ops::MatmulOptions matmul_options(Call& call, const gpuio_matmul_options_t* given) {
@@ -153,8 +161,6 @@ ops::MatmulOptions matmul_options(Call& call, const gpuio_matmul_options_t* give
           .scale_b = call.optional("scale_b", given->scale_b),
           .bias = call.optional("bias", given->bias)};
 }
-
-constexpr const char* kOperations = "such operation";
 
 }  // namespace
 
@@ -202,7 +208,7 @@ gpuio_error_t gpuio_reduce(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_r
     Call call(c, stream);
     const auto from = call("x", x), to = call("y", y);
     return call.run([&](const ops::Place& p) -> Status {
-      const auto fold = fold_of(op);
+      const auto fold = among(op, GPUIO_REDUCE_MUL, ops::Fold::mul, "op");
       return fold ? ops::reduce(p, from, *fold, to) : fold.error();
     });
   });
@@ -214,7 +220,7 @@ gpuio_error_t gpuio_scan(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_red
     Call call(c, stream);
     const auto from = call("x", x), to = call("y", y);
     return call.run([&](const ops::Place& p) -> Status {
-      const auto fold = fold_of(op);
+      const auto fold = among(op, GPUIO_REDUCE_MUL, ops::Fold::mul, "op");
       return fold ? ops::scan(p, from, *fold, exclusive, to) : fold.error();
     });
   });
@@ -228,6 +234,79 @@ gpuio_error_t gpuio_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a, const g
     const auto x = call("a", a), y = call("b", b), to = call("c", c);
     const auto how = matmul_options(call, options);
     return call.run([&](const ops::Place& p) { return ops::matmul(p, x, y, to, how); });
+  });
+}
+
+gpuio_error_t gpuio_top_k(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* values,
+                          const gpuio_tensor_t* indices, gpuio_stream_t stream) {
+  return call("gpuio_top_k", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const auto from = call("x", x), places = call("indices", indices);
+    const auto largest = call.optional("values", values);
+    return call.run([&](const ops::Place& p) { return ops::top_k(p, from, largest, places); });
+  });
+}
+
+gpuio_error_t gpuio_gather_rows(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* indices,
+                                const gpuio_tensor_t* y, gpuio_stream_t stream) {
+  return call("gpuio_gather_rows", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const auto from = call("x", x), which = call("indices", indices), to = call("y", y);
+    return call.run([&](const ops::Place& p) { return ops::gather_rows(p, from, which, to); });
+  });
+}
+
+gpuio_error_t gpuio_scatter_rows(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* indices,
+                                 const gpuio_tensor_t* y, gpuio_stream_t stream) {
+  return call("gpuio_scatter_rows", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const auto from = call("x", x), which = call("indices", indices), to = call("y", y);
+    return call.run([&](const ops::Place& p) { return ops::scatter_rows(p, from, which, to); });
+  });
+}
+
+gpuio_error_t gpuio_quantize(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_scale_t scale,
+                             const gpuio_tensor_t* q, const gpuio_tensor_t* scales, gpuio_stream_t stream) {
+  return call("gpuio_quantize", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const auto from = call("x", x), to = call("q", q), of = call("scales", scales);
+    return call.run([&](const ops::Place& p) -> Status {
+      const auto by = among(scale, GPUIO_SCALE_GROUP, ops::ScaleBy::group, "scale");
+      return by ? ops::quantize(p, from, *by, to, of) : by.error();
+    });
+  });
+}
+
+gpuio_error_t gpuio_dequantize(gpuio_context_t ctx, const gpuio_tensor_t* q, const gpuio_tensor_t* scales,
+                               gpuio_scale_t scale, const gpuio_tensor_t* x, gpuio_stream_t stream) {
+  return call("gpuio_dequantize", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const auto from = call("q", q), of = call("scales", scales), to = call("x", x);
+    return call.run([&](const ops::Place& p) -> Status {
+      const auto by = among(scale, GPUIO_SCALE_GROUP, ops::ScaleBy::group, "scale");
+      return by ? ops::dequantize(p, from, of, *by, to) : by.error();
+    });
+  });
+}
+
+gpuio_error_t gpuio_histogram(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* counts,
+                              gpuio_stream_t stream) {
+  return call("gpuio_histogram", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const auto from = call("x", x), to = call("counts", counts);
+    return call.run([&](const ops::Place& p) { return ops::histogram(p, from, to); });
+  });
+}
+
+gpuio_error_t gpuio_random(gpuio_context_t ctx, gpuio_random_t distribution, uint64_t seed, uint64_t offset,
+                           const gpuio_tensor_t* y, gpuio_stream_t stream) {
+  return call("gpuio_random", ctx, [&](Context& c) {
+    Call call(c, stream);
+    const auto to = call("y", y);
+    return call.run([&](const ops::Place& p) -> Status {
+      const auto what = among(distribution, GPUIO_RANDOM_NORMAL, ops::Distribution::normal, "distribution");
+      return what ? ops::random(p, *what, seed, offset, to) : what.error();
+    });
   });
 }
 
@@ -281,37 +360,6 @@ gpuio_error_t gpuio_tune_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a, co
       return {};
     });
   });
-}
-
-// ---- Not built yet
-
-gpuio_error_t gpuio_top_k(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t*,
-                          const gpuio_tensor_t* indices, gpuio_stream_t) {
-  return unsupported("gpuio_top_k", kOperations, ctx, {x, indices});
-}
-gpuio_error_t gpuio_gather_rows(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* indices,
-                                const gpuio_tensor_t* y, gpuio_stream_t) {
-  return unsupported("gpuio_gather_rows", kOperations, ctx, {x, indices, y});
-}
-gpuio_error_t gpuio_scatter_rows(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* indices,
-                                 const gpuio_tensor_t* y, gpuio_stream_t) {
-  return unsupported("gpuio_scatter_rows", kOperations, ctx, {x, indices, y});
-}
-gpuio_error_t gpuio_quantize(gpuio_context_t ctx, const gpuio_tensor_t* x, gpuio_scale_t,
-                             const gpuio_tensor_t* q, const gpuio_tensor_t* scales, gpuio_stream_t) {
-  return unsupported("gpuio_quantize", kOperations, ctx, {x, q, scales});
-}
-gpuio_error_t gpuio_dequantize(gpuio_context_t ctx, const gpuio_tensor_t* q, const gpuio_tensor_t* scales,
-                               gpuio_scale_t, const gpuio_tensor_t* x, gpuio_stream_t) {
-  return unsupported("gpuio_dequantize", kOperations, ctx, {q, scales, x});
-}
-gpuio_error_t gpuio_histogram(gpuio_context_t ctx, const gpuio_tensor_t* x, const gpuio_tensor_t* counts,
-                              gpuio_stream_t) {
-  return unsupported("gpuio_histogram", kOperations, ctx, {x, counts});
-}
-gpuio_error_t gpuio_random(gpuio_context_t ctx, gpuio_random_t, uint64_t, uint64_t, const gpuio_tensor_t* y,
-                           gpuio_stream_t) {
-  return unsupported("gpuio_random", kOperations, ctx, {y});
 }
 
 }  // extern "C"

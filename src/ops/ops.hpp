@@ -54,5 +54,22 @@ enum class Fold : std::uint8_t { add, min, max, mul };  // the values of gpuio_r
 // reduce.cpp, scan.cpp
 Status reduce(const Place& place, const Tensor& x, Fold fold, const Tensor& y);
 Status scan(const Place& place, const Tensor& x, Fold fold, bool exclusive, const Tensor& y);
+// top_k.cpp
+Status top_k(const Place& place, const Tensor& x, const std::optional<Tensor>& values, const Tensor& indices);
+
+// move.cpp
+Status gather_rows(const Place& place, const Tensor& x, const Tensor& indices, const Tensor& y);
+Status scatter_rows(const Place& place, const Tensor& x, const Tensor& indices, const Tensor& y);
+
+// quantize.cpp
+enum class ScaleBy : std::uint8_t { row, column, group };  // the values of gpuio_scale_t
+Status quantize(const Place& place, const Tensor& x, ScaleBy scale, const Tensor& q, const Tensor& scales);
+Status dequantize(const Place& place, const Tensor& q, const Tensor& scales, ScaleBy scale, const Tensor& x);
+
+// histogram.cpp, random.cpp
+Status histogram(const Place& place, const Tensor& x, const Tensor& counts);
+enum class Distribution : std::uint8_t { bits, uniform, normal };  // the values of gpuio_random_t
+Status random(const Place& place, Distribution distribution, std::uint64_t seed, std::uint64_t offset,
+              const Tensor& y);
 
 }  // namespace gpuio::ops

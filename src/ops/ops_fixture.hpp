@@ -137,7 +137,7 @@ class OpsTest : public ::testing::TestWithParam<const char*> {
     for (std::size_t i = shape.size(); i-- > 0;) {
       t.shape[i] = shape[i];
       t.stride[i] = stride.empty() ? step : stride[i];
-      step *= shape[i];
+      step = dense_step(type, step * shape[i]);
     }
     const std::uint64_t bytes = std::max<std::uint64_t>((t.extent() * bits_of(type) + 7) / 8, 1);
     buffers_.push_back(must(device_->allocate(gpu::MemoryKind::pinned, bytes)));

@@ -44,7 +44,7 @@ bool Tensor::dense() const {
   std::uint64_t step = 1;
   for (std::size_t i = std::size_t(rank); i-- > 0;) {
     if (shape[i] > 1 && stride[i] != step) return false;
-    step *= shape[i];
+    step = dense_step(type, step * shape[i]);
   }
   return true;
 }
@@ -77,6 +77,10 @@ Status check(const Tensor& t) {
   if (t.last() > 1 && t.stride[std::size_t(t.rank) - 1] != 1)
     return error(Code::invalid_arg, "{}: stride[{}] = {}: the last dimension has its elements side by side",
                  describe(t), t.rank - 1, t.stride[std::size_t(t.rank) - 1]);
+  for (int i = 0; t.type == Dtype::i4 && i + 1 < t.rank; ++i)
+    if (t.shape[std::size_t(i)] > 1 && t.stride[std::size_t(i)] % 2)
+      return error(Code::invalid_arg, "{}: stride[{}] = {}: rows of i4 are whole bytes, so give an even one",
+                   describe(t), i, t.stride[std::size_t(i)]);
   const std::uint32_t bits = bits_of(t.type);
   if (bits >= 8 && t.address % (bits / 8))
     return error(Code::invalid_arg, "{}: its memory {:#x} is not aligned to its elements of {} bytes",

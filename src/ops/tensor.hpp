@@ -26,6 +26,11 @@ inline constexpr std::size_t kDtypes = 12;
 std::string_view name_of(Dtype type);
 std::uint32_t bits_of(Dtype type);  // of an element
 
+// From one row to the next where nothing is between them: rows of i4 are whole bytes.
+constexpr std::uint64_t dense_step(Dtype type, std::uint64_t elements) {
+  return type == Dtype::i4 ? elements + elements % 2 : elements;
+}
+
 inline constexpr int kRankMax = 4;
 
 struct Tensor {

@@ -103,6 +103,45 @@ static void projections_and_attention(void) {
   CHECK(chosen[0] == 0);
 }
 
+static void operations_that_move_and_count(void) {
+  float x[8] = {3, 1, 4, 1, -5, 9, 2, 6}, values[2], scale[2], back[8];
+  uint32_t places[2], counts[4] = {0}, drawn[4];
+  int8_t q[8];
+  const gpuio_tensor_t row = {.data = x, .rank = 1, .shape = {8}},
+                       table = {.data = x, .rank = 2, .shape = {2, 4}};
+  const gpuio_tensor_t top = {.data = values, .rank = 1, .shape = {2}};
+  const gpuio_tensor_t where = {.data = places, .dtype = GPUIO_DTYPE_U32, .rank = 1, .shape = {2}};
+  OK(gpuio_top_k(ctx, &row, &top, &where, NULL));
+  OK(gpuio_stream_synchronize(ctx, NULL));
+  CHECK(values[0] == 9 && values[1] == 6 && places[0] == 5 && places[1] == 7);
+  const gpuio_tensor_t rows = {.data = back, .rank = 2, .shape = {2, 4}};
+  places[0] = 1, places[1] = 7;
+  OK(gpuio_gather_rows(ctx, &table, &where, &rows, NULL));
+  OK(gpuio_stream_synchronize(ctx, NULL));
+  CHECK(back[0] == -5 && back[3] == 6 && back[4] == 0 && back[7] == 0);
+  OK(gpuio_scatter_rows(ctx, &table, &where, &rows, NULL));
+  OK(gpuio_stream_synchronize(ctx, NULL));
+  CHECK(back[0] == -5 && back[4] == 3 && back[7] == 1);
+  const gpuio_tensor_t small = {.data = q, .dtype = GPUIO_DTYPE_I8, .rank = 2, .shape = {2, 4}};
+  const gpuio_tensor_t scales = {.data = scale, .rank = 1, .shape = {2}};
+  OK(gpuio_quantize(ctx, &table, GPUIO_SCALE_ROW, &small, &scales, NULL));
+  OK(gpuio_dequantize(ctx, &small, &scales, GPUIO_SCALE_ROW, &rows, NULL));
+  const gpuio_tensor_t bins = {.data = counts, .dtype = GPUIO_DTYPE_U32, .rank = 1, .shape = {4}};
+  OK(gpuio_histogram(ctx,
+                     &(gpuio_tensor_t){.data = places, .dtype = GPUIO_DTYPE_U32, .rank = 1, .shape = {2}},
+                     &bins, NULL));
+  const gpuio_tensor_t bits = {.data = drawn, .dtype = GPUIO_DTYPE_U32, .rank = 1, .shape = {4}};
+  OK(gpuio_random(ctx, GPUIO_RANDOM_BITS, 0, 0, &bits, NULL));
+  OK(gpuio_stream_synchronize(ctx, NULL));
+  CHECK(q[2] == 127 && q[5] == 127 && fabsf(back[0] - 3) < 0.02f && back[5] == 9);
+  CHECK(counts[0] == 0 && counts[1] == 1 && counts[2] == 0);
+  CHECK(drawn[0] == 0x6627e8d5 && drawn[3] == 0x9b00dbd8);
+  BAD(gpuio_quantize(ctx, &table, (gpuio_scale_t)3, &small, &scales, NULL));
+  SAYS("scale = 3: give one from 0 to 2");
+  BAD(gpuio_random(ctx, (gpuio_random_t)-1, 0, 0, &bits, NULL));
+  SAYS("distribution = -1");
+}
+
 static void tensors_that_cannot_be(void) {
   float data[64];
   const gpuio_tensor_t good = {.data = data, .rank = 2, .shape = {4, 16}};
@@ -148,6 +187,7 @@ int main(void) {
   operations_on_rows();
   products_of_host_memory();
   projections_and_attention();
+  operations_that_move_and_count();
   tensors_that_cannot_be();
   OK(gpuio_finalize(ctx));
   return check_failed;
