@@ -8,6 +8,7 @@
 #include <cstring>
 #include <new>
 
+#include "base/platform/per_thread.hpp"
 #include "ops/matmul.hpp"
 #include "ops/matmul_micro.hpp"
 
@@ -127,8 +128,7 @@ class Block {
   Status run(std::uint64_t first, std::uint64_t step) {
     const std::size_t sums = std::size_t{rows_} * n_.columns;
     const std::size_t a = std::size_t{rows_} * n_.depth, b = std::size_t{n_.columns} * n_.depth;
-    thread_local Scratch scratch;
-    float* const memory = scratch.at(2 * sums + a + b + n_.depth);
+    float* const memory = per_thread<Scratch>().at(2 * sums + a + b + n_.depth);
     if (!memory) return error(Code::nomem, "no memory for the blocks of a product");
     sums_ = memory, totals_ = reinterpret_cast<std::int32_t*>(memory + sums);
     a_ = memory + 2 * sums, b_ = a_ + a, line_ = b_ + b;

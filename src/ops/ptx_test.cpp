@@ -133,6 +133,44 @@ TEST_P(Ptx, Rows) {
   assemble();
 }
 
+TEST_P(Ptx, SelectingMovingAndCounting) {
+  const Tensor u32s = tensor("indices", Dtype::u32, {64}), u64s = tensor("indices", Dtype::u64, {64});
+  for (const Dtype type : {Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::i32, Dtype::u32})
+    for (const std::uint64_t k : {8, 4096})
+      plan([&](const Place& p) {
+        return top_k(p, tensor("x", type, {64, 20000}), tensor("values", type, {64, k}),
+                     tensor("indices", Dtype::u32, {64, k}));
+      });
+  for (const Dtype type : {Dtype::f32, Dtype::bf16, Dtype::i8, Dtype::u64})
+    for (const Tensor& indices : {u32s, u64s}) {
+      const Tensor table = tensor("table", type, {1000, 77}), rows = tensor("rows", type, {64, 77});
+      plan([&](const Place& p) { return gather_rows(p, table, indices, rows); });
+      plan([&](const Place& p) { return scatter_rows(p, rows, indices, table); });
+    }
+  for (const Dtype type : kFloats)
+    for (const Dtype few : {Dtype::i8, Dtype::i4, Dtype::f8e4m3, Dtype::f8e5m2}) {
+      const Tensor x = tensor("x", type, {64, 384}), q = tensor("q", few, {64, 384});
+      for (const auto& [scale, shape] : {std::pair{ScaleBy::row, std::vector<std::uint64_t>{64}},
+                                         {ScaleBy::column, {384}},
+                                         {ScaleBy::group, {64, 3}}}) {
+        const Tensor scales = tensor("scales", Dtype::f32, shape);
+        plan([&](const Place& p) { return quantize(p, x, scale, q, scales); });
+        plan([&](const Place& p) { return dequantize(p, q, scales, scale, x); });
+      }
+    }
+  for (const Dtype type : {Dtype::u8, Dtype::i32, Dtype::u32})
+    for (const Dtype count : {Dtype::u32, Dtype::u64})
+      for (const std::uint64_t bins : {256, 100000})
+        plan([&](const Place& p) {
+          return histogram(p, tensor("x", type, {100000}), tensor("counts", count, {bins}));
+        });
+  for (const Dtype type : kFloats)
+    for (const Distribution draw : {Distribution::uniform, Distribution::normal})
+      plan([&](const Place& p) { return random(p, draw, 1, 0, tensor("y", type, {1000})); });
+  plan([&](const Place& p) { return random(p, Distribution::bits, 1, 0, tensor("y", Dtype::u32, {1000})); });
+  assemble();
+}
+
 TEST_P(Ptx, Products) {
   const std::uint64_t m = 512, n = 512, k = 512;
   for (const Dtype type : {Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::f8e4m3, Dtype::f8e5m2, Dtype::i8})
