@@ -11,10 +11,10 @@ using namespace gpuio::kernel;
 
 constexpr u32 kLanes = 256;
 
-struct Product {
+struct Halves {
   Val<u32> high, low;
 };
-Product product(const Val<u32>& a, u32 b) {
+Halves product(const Val<u32>& a, u32 b) {
   const auto all = a.as<u64>() * u64(b);
   return {(all >> 32).as<u32>(), all.as<u32>()};
 }
@@ -68,7 +68,7 @@ Words philox(const Words& counter, const Words& key) {
       Words next{k[0] + 0x9E3779B9u, k[1] + 0xBB67AE85u};
       k.swap(next);
     }
-    const Product a = product(c[0], 0xD2511F53), b = product(c[2], 0xCD9E8D57);
+    const Halves a = product(c[0], 0xD2511F53), b = product(c[2], 0xCD9E8D57);
     Words next{b.high ^ c[1] ^ k[0], b.low, a.high ^ c[3] ^ k[1], a.low};
     c.swap(next);
   }
