@@ -17,9 +17,10 @@ class TopK : public OpsTest {
   std::vector<std::uint32_t> order(const Array& x, std::uint64_t from) {
     std::vector<std::uint32_t> all(x.last());
     std::iota(all.begin(), all.end(), 0u);
-    std::ranges::stable_sort(all, [&](std::uint32_t a, std::uint32_t b) {
+    std::ranges::sort(all, [&](std::uint32_t a, std::uint32_t b) {
       const double u = x.at(from + a), v = x.at(from + b);
-      return std::isnan(u) ? false : std::isnan(v) ? true : u > v;
+      if (std::isnan(u) != std::isnan(v)) return std::isnan(v);
+      return u == v || std::isnan(u) ? a < b : u > v;
     });
     return all;
   }
