@@ -19,21 +19,21 @@ namespace gpuio {
 
 // Elements that C++20 has a type for; the others are named: GPUIO_DTYPE_BF16 over memory of 16-bit numbers.
 template <class T>
-inline constexpr gpuio_dtype_t kDtypeOf = static_cast<gpuio_dtype_t>(-1);
+inline constexpr int kDtypeOf = -1;
 template <>
-inline constexpr gpuio_dtype_t kDtypeOf<float> = GPUIO_DTYPE_F32;
+inline constexpr int kDtypeOf<float> = GPUIO_DTYPE_F32;
 template <>
-inline constexpr gpuio_dtype_t kDtypeOf<std::int8_t> = GPUIO_DTYPE_I8;
+inline constexpr int kDtypeOf<std::int8_t> = GPUIO_DTYPE_I8;
 template <>
-inline constexpr gpuio_dtype_t kDtypeOf<std::uint8_t> = GPUIO_DTYPE_U8;
+inline constexpr int kDtypeOf<std::uint8_t> = GPUIO_DTYPE_U8;
 template <>
-inline constexpr gpuio_dtype_t kDtypeOf<std::int32_t> = GPUIO_DTYPE_I32;
+inline constexpr int kDtypeOf<std::int32_t> = GPUIO_DTYPE_I32;
 template <>
-inline constexpr gpuio_dtype_t kDtypeOf<std::uint32_t> = GPUIO_DTYPE_U32;
+inline constexpr int kDtypeOf<std::uint32_t> = GPUIO_DTYPE_U32;
 template <>
-inline constexpr gpuio_dtype_t kDtypeOf<std::int64_t> = GPUIO_DTYPE_I64;
+inline constexpr int kDtypeOf<std::int64_t> = GPUIO_DTYPE_I64;
 template <>
-inline constexpr gpuio_dtype_t kDtypeOf<std::uint64_t> = GPUIO_DTYPE_U64;
+inline constexpr int kDtypeOf<std::uint64_t> = GPUIO_DTYPE_U64;
 
 // A view of memory as rows of elements, without gaps unless strides are given.
 class Tensor {
@@ -45,8 +45,9 @@ class Tensor {
     holds(memory.bytes());
   }
   template <class T>
-  Tensor(const Memory<T>& memory, const Sizes& shape) : Tensor(memory.get(), kDtypeOf<T>, shape) {
-    static_assert(kDtypeOf<T> != static_cast<gpuio_dtype_t>(-1), "name the dtype of this memory's elements");
+  Tensor(const Memory<T>& memory, const Sizes& shape)
+      : Tensor(memory.get(), static_cast<gpuio_dtype_t>(kDtypeOf<T>), shape) {
+    static_assert(kDtypeOf<T> >= 0, "name the dtype of this memory's elements");
     holds(memory.bytes());
   }
   template <class T>
