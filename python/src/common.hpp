@@ -56,5 +56,6 @@ void bind_context(nb::module_& m);
 void bind_file(nb::module_& m);
 void bind_array(nb::module_& m);
 void bind_runtime(nb::module_& m);
+void bind_ops(nb::module_& m);
 
 }  // namespace gpuio::python

@@ -28,4 +28,5 @@ NB_MODULE(_core, m) {
   bind_file(m);
   bind_array(m);
   bind_runtime(m);
+  bind_ops(m);
 }

@@ -58,6 +58,7 @@ class Gpu {
   std::string name() const { return info_.name; }
   std::string backend() const { return backend_; }
   std::uint64_t memory() const { return info_.total_memory; }
+  Handle context() const { return number(ctx()); }  // refused by the library once it is closed
   void close() {
     nb::gil_scoped_release others;
     owner_->end();
@@ -266,6 +267,7 @@ void bind_runtime(nb::module_& m) {
       .def_prop_ro("name", &Gpu::name)
       .def_prop_ro("backend", &Gpu::backend)
       .def_prop_ro("memory", &Gpu::memory)
+      .def_prop_ro("context", &Gpu::context)
       .def("close", &Gpu::close)
       .def("allocate", &Gpu::allocate, nb::arg("bytes"))
       .def("adopt", &Gpu::adopt, nb::arg("address"), nb::arg("bytes"))

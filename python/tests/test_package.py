@@ -28,7 +28,7 @@ def test_the_version_is_the_package_s():
 
 
 def blocks():
-    for page in ("README.md", "docs/python.md", "docs/runtime.md"):
+    for page in ("README.md", "docs/python.md", "docs/runtime.md", "docs/operations.md"):
         for n, code in enumerate(re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.M | re.S)):
             yield pytest.param(code, id=f"{page}-{n}")
 
