@@ -7,7 +7,6 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <filesystem>
 #include <limits>
 #include <tuple>
 #include <utility>
@@ -186,12 +185,6 @@ Result<TemporaryDirectory> TemporaryDirectory::create(const std::string& parent)
   if (::mkdtemp(path.data()) == nullptr)
     return fail(system_error(errno, "creating a temporary directory as " + path));
   return TemporaryDirectory(std::move(path));
-}
-
-TemporaryDirectory::~TemporaryDirectory() {
-  if (path_.empty()) return;
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
 }
 
 }  // namespace gpuio

@@ -78,9 +78,6 @@ Result<uint64_t> available_memory_bytes() {
   return std::min(*available, group_allowance());
 }
 
-VirtualMemory::VirtualMemory(VirtualMemory&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-
 VirtualMemory& VirtualMemory::operator=(VirtualMemory&& other) noexcept {
   if (this != &other) {
     if (data_) ::munmap(data_, size_);
@@ -115,16 +112,6 @@ Result<VirtualMemory> VirtualMemory::reserve(size_t size, size_t align) {
   return VirtualMemory(start + before, *rounded);
 }
 
-Status VirtualMemory::check_range(size_t offset, size_t size, const char* verb) const {
-  if (offset % page_bytes() || size % page_bytes())
-    return error(Code::invalid_arg, "{} {} bytes at {}: both must be multiples of the page, {} bytes", verb,
-                 size, offset, page_bytes());
-  if (offset > size_ || size > size_ - offset)
-    return error(Code::invalid_arg, "{} {} bytes at {}: the reservation has {} bytes", verb, size, offset,
-                 size_);
-  return {};
-}
-
 Status VirtualMemory::commit(size_t offset, size_t size) {
   if (auto status = check_range(offset, size, "committing"); !status) return status;
   if (size == 0) return {};
@@ -141,25 +128,6 @@ Status VirtualMemory::decommit(size_t offset, size_t size) {
       ::mmap(data_ + offset, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   return mapped == MAP_FAILED ? system_error(errno, fmt::format("decommitting {} bytes", size)) : Status();
 }
-
-SharedMemory::SharedMemory(SharedMemory&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)),
-      page_(std::exchange(other.page_, 0)),
-      native_(std::exchange(other.native_, -1)) {}
-
-SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {
-  if (this != &other) {
-    release();
-    data_ = std::exchange(other.data_, nullptr);
-    size_ = std::exchange(other.size_, 0);
-    page_ = std::exchange(other.page_, 0);
-    native_ = std::exchange(other.native_, -1);
-  }
-  return *this;
-}
-
-SharedMemory::~SharedMemory() { release(); }
 
 void SharedMemory::release() {
   if (data_) ::munmap(data_, size_);

@@ -3,7 +3,6 @@
 #include <windows.h>
 #include <winioctl.h>
 
-#include <filesystem>
 #include <limits>
 #include <random>
 
@@ -187,10 +186,4 @@ Result<TemporaryDirectory> TemporaryDirectory::create(const std::string& parent)
     return fail(windows_error(::GetLastError(), "creating a temporary directory as " + path));
   return TemporaryDirectory(std::move(path));
 }
-TemporaryDirectory::~TemporaryDirectory() {
-  if (path_.empty()) return;
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
 }  // namespace gpuio

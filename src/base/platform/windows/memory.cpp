@@ -46,8 +46,6 @@ Result<uint64_t> available_memory_bytes() {
   return std::min<uint64_t>(status.ullAvailPhys, status.ullAvailPageFile);
 }
 
-VirtualMemory::VirtualMemory(VirtualMemory&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 VirtualMemory& VirtualMemory::operator=(VirtualMemory&& other) noexcept {
   if (this != &other) {
     if (data_) ::VirtualFree(data_, 0, MEM_RELEASE);
@@ -87,16 +85,6 @@ Result<VirtualMemory> VirtualMemory::reserve(size_t size, size_t align) {
   return fail(windows_error(::GetLastError(), fmt::format("reserving {} bytes of addresses", size)));
 }
 
-Status VirtualMemory::check_range(size_t offset, size_t size, const char* verb) const {
-  if (offset % page_bytes() || size % page_bytes())
-    return error(Code::invalid_arg, "{} {} bytes at {}: both must be multiples of the page, {} bytes", verb,
-                 size, offset, page_bytes());
-  if (offset > size_ || size > size_ - offset)
-    return error(Code::invalid_arg, "{} {} bytes at {}: the reservation has {} bytes", verb, size, offset,
-                 size_);
-  return {};
-}
-
 Status VirtualMemory::commit(size_t offset, size_t size) {
   if (auto status = check_range(offset, size, "committing"); !status) return status;
   if (size == 0 || ::VirtualAlloc(data_ + offset, size, MEM_COMMIT, PAGE_READWRITE)) return {};
@@ -109,22 +97,6 @@ Status VirtualMemory::decommit(size_t offset, size_t size) {
   return windows_error(::GetLastError(), fmt::format("decommitting {} bytes", size));
 }
 
-SharedMemory::SharedMemory(SharedMemory&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)),
-      page_(std::exchange(other.page_, 0)),
-      native_(std::exchange(other.native_, -1)) {}
-SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {
-  if (this != &other) {
-    release();
-    data_ = std::exchange(other.data_, nullptr);
-    size_ = std::exchange(other.size_, 0);
-    page_ = std::exchange(other.page_, 0);
-    native_ = std::exchange(other.native_, -1);
-  }
-  return *this;
-}
-SharedMemory::~SharedMemory() { release(); }
 void SharedMemory::release() {
   if (data_) ::UnmapViewOfFile(data_);
   if (native_ >= 0) ::CloseHandle(handle_of(native_));

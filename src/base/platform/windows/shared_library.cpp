@@ -30,16 +30,6 @@ Result<SharedLibrary> SharedLibrary::open(const std::string& name) {
               windows_error(number, "loading " + name).message());
 }
 
-Result<SharedLibrary> SharedLibrary::open_first(std::initializer_list<const char*> names) {
-  std::string tried;
-  for (const char* name : names) {
-    auto library = open(name);
-    if (library) return library;
-    tried += (tried.empty() ? "" : "\n  ") + library.error().message();
-  }
-  return fail(Code::not_found, "{}", tried.empty() ? "loading a library: no name was given" : tried);
-}
-
 Result<void*> SharedLibrary::symbol(const char* name) const {
   if (!handle_) return fail(Code::not_initialized, "looking up {}: no library is open", name);
   if (const FARPROC found = ::GetProcAddress(static_cast<HMODULE>(handle_), name))

@@ -56,46 +56,6 @@ const char* remedy(Code code) {
 
 }  // namespace
 
-Code system_error_code(int number) {
-  switch (number) {
-    case 0: return Code::ok;
-    case ENOENT:
-    case ENODEV:
-    case ENXIO:
-    case ENOTDIR: return Code::not_found;
-    case EACCES:
-    case EPERM:
-    case EROFS: return Code::permission;
-    case ENOMEM: return Code::nomem;
-    case EINVAL:
-    case EISDIR:
-    case EEXIST:
-    case ENAMETOOLONG:
-    case ELOOP:
-    case EBADF:
-    case EFAULT: return Code::invalid_arg;
-    case EBUSY:
-    case EAGAIN:
-    case EMFILE:
-    case ENFILE: return Code::busy;
-    case ENOSYS:
-    case EOPNOTSUPP: return Code::unsupported;
-    case ETIMEDOUT: return Code::timeout;
-    case ECANCELED: return Code::canceled;
-    case ECONNREFUSED:
-    case ECONNRESET:
-    case ECONNABORTED:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case ENETDOWN:
-    case ENOTCONN:
-    case EPIPE:
-    case EADDRINUSE:
-    case EADDRNOTAVAIL: return Code::network;
-    default: return Code::io;
-  }
-}
-
 Status system_error(int number, std::string_view what) {
   const Code code = system_error_code(number);
   return error(code, "{}: {} ({}){}", what, std::strerror(number), number, remedy(code));
