@@ -88,8 +88,16 @@ std::vector<kernel::Val<T>> elements_at(const Elements<T>& x, const kernel::Val<
 // f with the type in which elements of this type are folded.
 template <class F>
 Status with_folded_type(Dtype type, const F& f) {
-  if (bits_of(type) == 16) type = Dtype::f32;
-  return with_type<kernel::f32, kernel::i32, kernel::u32, kernel::i64, kernel::u64>(type, f);
+  switch (type) {
+    case Dtype::f32:
+    case Dtype::f16:
+    case Dtype::bf16: return f(std::type_identity<kernel::f32>());
+    case Dtype::i32: return f(std::type_identity<kernel::i32>());
+    case Dtype::u32: return f(std::type_identity<kernel::u32>());
+    case Dtype::i64: return f(std::type_identity<kernel::i64>());
+    case Dtype::u64: return f(std::type_identity<kernel::u64>());
+    default: return error(Code::general, "type {} was not expected here", name_of(type));
+  }
 }
 
 // y[row * chunks + c] = chunk c of that row, folded.

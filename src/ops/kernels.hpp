@@ -96,10 +96,6 @@ struct Place {
 
 // --- For bodies and their launches
 
-// f(std::type_identity<T>()) with the T of kernels that a type means, for those listed.
-template <class... T, class F>
-auto with_type(Dtype type, const F& f);
-
 inline constexpr std::uint32_t kGroupsMax = 65535;  // of a grid's dimension
 // So many workgroups as there is work, or as many as a grid's dimension takes: bodies go on in steps of the
 // grid.
@@ -114,37 +110,5 @@ gpu::Argument argument(T value) {
   return {std::uint64_t(std::make_unsigned_t<T>(value)), 0};
 }
 inline gpu::Argument argument(float value) { return {std::bit_cast<std::uint32_t>(value), 0}; }
-
-template <class T>
-inline constexpr Dtype kDtypeOf = Dtype::f32;
-template <>
-inline constexpr Dtype kDtypeOf<kernel::f16> = Dtype::f16;
-template <>
-inline constexpr Dtype kDtypeOf<kernel::bf16> = Dtype::bf16;
-template <>
-inline constexpr Dtype kDtypeOf<kernel::f8e4m3> = Dtype::f8e4m3;
-template <>
-inline constexpr Dtype kDtypeOf<kernel::f8e5m2> = Dtype::f8e5m2;
-template <>
-inline constexpr Dtype kDtypeOf<kernel::i8> = Dtype::i8;
-template <>
-inline constexpr Dtype kDtypeOf<kernel::u8> = Dtype::u8;
-template <>
-inline constexpr Dtype kDtypeOf<kernel::i32> = Dtype::i32;
-template <>
-inline constexpr Dtype kDtypeOf<kernel::u32> = Dtype::u32;
-template <>
-inline constexpr Dtype kDtypeOf<kernel::i64> = Dtype::i64;
-template <>
-inline constexpr Dtype kDtypeOf<kernel::u64> = Dtype::u64;
-
-// The type was checked to be among T.
-template <class... T, class F>
-auto with_type(Dtype type, const F& f) {
-  using Answer = std::common_type_t<decltype(f(std::type_identity<T>()))...>;
-  Answer answer = error(Code::general, "type {} was not expected here", name_of(type));
-  (void)((kDtypeOf<T> == type ? (answer = f(std::type_identity<T>()), true) : false) || ...);
-  return answer;
-}
 
 }  // namespace gpuio::ops
