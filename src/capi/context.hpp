@@ -52,6 +52,15 @@ class Context {
 
   // Whether the bytes lie in a mapped array that kernels of the device reach.
   bool in_window(const gpu::Device& device, std::uint64_t address, std::uint64_t bytes) const;
+  // Where kernels of the device find memory of the client's, and what keeps it if the library gave it out.
+  // INVALID_ARG where they cannot; `windows`: mapped arrays are fine too.
+  struct Reached {
+    std::uint64_t address = 0;
+    std::uint64_t offset = 0;  // into the block
+    std::shared_ptr<Allocation> block;
+  };
+  Result<Reached> reach(const gpu::Device& device, const void* pointer, std::uint64_t bytes,
+                        bool windows) const;
 
   // Whether this thread is in a callback of this context, where it must not wait for what only that thread
   // ends.

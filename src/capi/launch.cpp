@@ -68,25 +68,17 @@ struct Launch {
 Result<launch::Value> value_of(Context& c, Launch& launch, const gpuio_argument_t& argument,
                                std::uint64_t bytes) {
   const gpu::Device& device = launch.stream->device();
-  auto found = c.memory.find(argument.memory, bytes);
-  if (!found) return fail(std::move(found).error());
-  if (found->block) {
-    const bool cpu = device.info().backend == gpu::Backend::cpu;
-    if (found->block->device != &device && !(cpu && found->block->buffer->host()))
-      return fail(Code::invalid_arg, "its memory belongs to device {}, not to the stream's {}",
-                  found->block->device_id, device.info().name);
-    launch.memory.push_back(found->block);
-    const gpu::Buffer& buffer = *found->block->buffer;
-    const auto base = cpu ? reinterpret_cast<std::uintptr_t>(buffer.host()) : buffer.address();
-    return launch::Value{&buffer, found->offset, base + found->offset, bytes, 0};
-  }
-  const auto address = reinterpret_cast<std::uintptr_t>(argument.memory);
+  // Modules of other makers get buffers bound, not addresses.
   const bool bound = !launch.kernel->module().program() && device.info().backend == gpu::Backend::vulkan &&
                      launch.kernel->module().format() == launch::Format::spirv;
-  if (device.info().backend == gpu::Backend::cpu || (!bound && c.in_window(device, address, bytes)))
-    return launch::Value{nullptr, 0, address, bytes, 0};
-  return fail(Code::invalid_arg, "kernels of {} cannot reach {}: give memory of gpuio_malloc_*{}",
-              device.info().name, argument.memory, bound ? "" : ", or a mapped array");
+  auto reached = c.reach(device, argument.memory, bytes, !bound);
+  if (!reached) return fail(std::move(reached).error());
+  launch::Value value{nullptr, reached->offset, reached->address, bytes, 0};
+  if (reached->block) {
+    value.buffer = reached->block->buffer.get();
+    launch.memory.push_back(std::move(reached->block));
+  }
+  return value;
 }
 
 Result<launch::Value> check_scalar(const launch::Parameter& parameter, const gpuio_argument_t& given) {
@@ -366,6 +358,25 @@ bool Context::in_window(const gpu::Device& device, std::uint64_t address, std::u
     const auto [begin, size] = proxy->window_range();
     return address >= begin && address - begin <= size && bytes <= size - (address - begin);
   });
+}
+
+Result<Context::Reached> Context::reach(const gpu::Device& device, const void* pointer, std::uint64_t bytes,
+                                        bool windows) const {
+  auto found = memory.find(pointer, bytes);
+  if (!found) return fail(std::move(found).error());
+  const bool cpu = device.info().backend == gpu::Backend::cpu;
+  if (found->block) {
+    const gpu::Buffer& buffer = *found->block->buffer;
+    if (found->block->device != &device && !(cpu && buffer.host()))
+      return fail(Code::invalid_arg, "its memory belongs to device {}, not to the stream's {}",
+                  found->block->device_id, device.info().name);
+    const auto base = cpu ? reinterpret_cast<std::uintptr_t>(buffer.host()) : buffer.address();
+    return Reached{base + found->offset, found->offset, std::move(found->block)};
+  }
+  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+  if (cpu || (windows && in_window(device, address, bytes))) return Reached{address, 0, nullptr};
+  return fail(Code::invalid_arg, "kernels of {} cannot reach {}: give memory of gpuio_malloc_*{}",
+              device.info().name, pointer, windows ? ", or a mapped array" : "");
 }
 
 }  // namespace gpuio::capi

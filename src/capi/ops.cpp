@@ -109,27 +109,10 @@ class Call {
     const std::uint64_t bytes = (out.extent() * ops::bits_of(out.type) + 7) / 8;
     if (bytes == 0) return {};
     if (!given.data) return error(Code::invalid_arg, "{}: its data is NULL", ops::describe(out));
-    return locate(out, bytes);
-  }
-
-  // Where kernels of the stream's device find it.
-  Status locate(ops::Tensor& out, std::uint64_t bytes) {
-    const gpu::Device& device = stream_->device();
-    const bool cpu = device.info().backend == gpu::Backend::cpu;
-    auto found = context_.memory.find(reinterpret_cast<void*>(out.address), bytes);
-    if (!found) return std::move(found).error().wrap(ops::describe(out));
-    if (!found->block) {
-      if (cpu || context_.in_window(device, out.address, bytes)) return {};
-      return error(Code::invalid_arg,
-                   "{}: kernels of {} cannot reach {:#x}: give memory of gpuio_malloc_*, or a mapped array",
-                   ops::describe(out), device.info().name, out.address);
-    }
-    const gpu::Buffer& buffer = *found->block->buffer;
-    if (found->block->device != &device && !(cpu && buffer.host()))
-      return error(Code::invalid_arg, "{}: its memory belongs to device {}, not to the stream's, {}",
-                   ops::describe(out), found->block->device_id, device.info().name);
-    out.address = (cpu ? reinterpret_cast<std::uintptr_t>(buffer.host()) : buffer.address()) + found->offset;
-    memory_.push_back(found->block);
+    auto reached = context_.reach(stream_->device(), given.data, bytes, true);
+    if (!reached) return std::move(reached).error().wrap(ops::describe(out));
+    out.address = reached->address;
+    if (reached->block) memory_.push_back(std::move(reached->block));
     return {};
   }
 
