@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "face/on_device.hpp"
 #include "support/shaders.hpp"
 
 namespace {
@@ -17,39 +18,8 @@ using ::testing::HasSubstr;
 
 const std::string kKernels = GPUIO_SHIPPED_KERNELS "/";
 
-class GpuOn : public ::testing::TestWithParam<const char*> {
- protected:
-  void SetUp() override {
-    if (GetParam() == std::string("vulkan")) {
-#ifdef __SANITIZE_THREAD__
-      GTEST_SKIP() << "ThreadSanitizer does not see what an uninstrumented driver synchronises";
-#endif
-      const char* const manifest = std::getenv("GPUIO_TEST_VULKAN_ICD");
-      if (!manifest) {
-        ASSERT_FALSE(std::getenv("GPUIO_TEST_VULKAN_REQUIRED"))
-            << "GPUIO_TEST_VULKAN_ICD names no Vulkan driver";
-        GTEST_SKIP() << "GPUIO_TEST_VULKAN_ICD names no Vulkan driver; ./dev sets it";
-      }
-      setenv("VK_DRIVER_FILES", manifest, 1);
-      setenv("VK_ICD_FILENAMES", manifest, 1);
-    }
-    gpu_.emplace(GetParam());
-  }
-  gpuio::Gpu& gpu() { return *gpu_; }
-  std::optional<gpuio::Gpu> gpu_;
-};
-
-template <class F>
-void refused(gpuio_error_t code, const char* words, F&& f) {
-  try {
-    f();
-  } catch (const gpuio::Error& e) {
-    EXPECT_EQ(e.code(), code) << e.what();
-    EXPECT_THAT(e.what(), HasSubstr(words));
-    return;
-  }
-  ADD_FAILURE() << "not refused: " << words;
-}
+class GpuOn : public test_face::OnDevice {};
+using test_face::refused;
 
 TEST_P(GpuOn, MatmulAsTheHeaderShowsIt) {
   const std::size_t n = 64;

@@ -5,7 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
+
+#include "face/on_device.hpp"
 
 namespace {
 
@@ -14,38 +15,11 @@ using gpuio::Tensor;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-class OpsOn : public ::testing::TestWithParam<const char*> {
- protected:
-  void SetUp() override {
-    if (GetParam() == std::string("vulkan")) {
-#ifdef __SANITIZE_THREAD__
-      GTEST_SKIP() << "ThreadSanitizer does not see what an uninstrumented driver synchronises";
-#endif
-      const char* const manifest = std::getenv("GPUIO_TEST_VULKAN_ICD");
-      if (!manifest) {
-        ASSERT_FALSE(std::getenv("GPUIO_TEST_VULKAN_REQUIRED"))
-            << "GPUIO_TEST_VULKAN_ICD names no Vulkan driver";
-        GTEST_SKIP() << "GPUIO_TEST_VULKAN_ICD names no Vulkan driver; ./dev sets it";
-      }
-      setenv("VK_DRIVER_FILES", manifest, 1);
-      setenv("VK_ICD_FILENAMES", manifest, 1);
-    }
-    gpu_.emplace(GetParam());
-  }
-  gpuio::Gpu& gpu() { return *gpu_; }
-  std::optional<gpuio::Gpu> gpu_;
-};
+class OpsOn : public test_face::OnDevice {};
 
 template <class F>
 void refused(const char* words, F&& f) {
-  try {
-    f();
-  } catch (const gpuio::Error& e) {
-    EXPECT_EQ(e.code(), GPUIO_ERROR_INVALID_ARG) << e.what();
-    EXPECT_THAT(e.what(), HasSubstr(words));
-    return;
-  }
-  ADD_FAILURE() << "not refused: " << words;
+  test_face::refused(GPUIO_ERROR_INVALID_ARG, words, f);
 }
 
 TEST_P(OpsOn, SoftmaxAsTheHeaderShowsIt) {
