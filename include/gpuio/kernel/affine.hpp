@@ -306,7 +306,7 @@ class Integers {
     needed_.assign(v_.insts.size(), 0);
     for (u32 n = u32(v_.insts.size()); n-- > 0;) {
       const Inst& i = v_.insts[n];
-      if (i.op == Op::async_copy) needed_[i.b] = needed_[i.d] = 1;
+      if (i.op == Op::async_copy || moves_bulk(i.op)) needed_[i.b] = needed_[i.d] = 1;
       else if (is_access(i.op) && i.a & kShared) needed_[i.b] = 1;
       else if (is_access(i.op)) needed_[i.b] |= i.width > 1 || v_.params[i.a].count != 0;
       else if (i.op == Op::ondemand_load) needed_[i.b] |= v_.params[i.a].count != 0;

@@ -154,6 +154,25 @@ class Builder {
   constexpr void async_commit() { append({.op = Op::async_commit}); }
   constexpr void async_wait(u32 groups) { append({.op = Op::async_wait, .imm = groups}); }
 
+  // An mbarrier is its shared array.
+  constexpr void mbarrier_init(u32 mbarrier, u32 arrivals) {
+    append({.op = Op::mbarrier_init, .scope = Scope::workgroup, .a = mbarrier, .imm = arrivals});
+  }
+  constexpr u32 mbarrier_arrive(u32 mbarrier) {
+    return append({.op = Op::mbarrier_arrive, .type = Type::u64, .scope = Scope::workgroup, .a = mbarrier});
+  }
+  constexpr void mbarrier_wait(u32 mbarrier, PhaseOf what, u32 phase) {
+    append({.op = Op::mbarrier_wait, .mode = u8(what), .scope = Scope::workgroup, .a = mbarrier, .c = phase});
+  }
+  constexpr void bulk_load(u32 shared, u32 to, u32 buffer, u32 from, u32 bytes, u32 mbarrier) {
+    bulk(Op::bulk_load, shared, to, buffer, from, bytes | u64{mbarrier} << 32);
+  }
+  constexpr void bulk_store(u32 buffer, u32 to, u32 shared, u32 from, u32 bytes) {
+    bulk(Op::bulk_store, shared, from, buffer, to, bytes);
+  }
+  constexpr void bulk_commit() { append({.op = Op::bulk_commit}); }
+  constexpr void bulk_wait(u32 groups) { append({.op = Op::bulk_wait, .imm = groups}); }
+
   // Up to four operands; the text outlives the program.
   constexpr u32 inline_ptx(Type type, std::string_view text, std::span<const u32> operands, u32 sm,
                            u32 version) {
@@ -243,6 +262,10 @@ class Builder {
   constexpr void return_() { append({.op = Op::return_}); }
 
  private:
+  constexpr void bulk(Op op, u32 shared, u32 at, u32 buffer, u32 there, u64 imm) {
+    append(
+        {.op = op, .type = object_type(shared), .a = shared, .b = at, .c = buffer, .d = there, .imm = imm});
+  }
   Program* p_;
 };
 

@@ -13,6 +13,7 @@
 #include <gpuio/kernel/aggregate.hpp>
 #include <gpuio/kernel/block.hpp>
 #include <gpuio/kernel/matrix.hpp>
+#include <gpuio/kernel/mbarrier.hpp>
 
 namespace gpuio::kernel {
 
@@ -163,7 +164,9 @@ using CounterOf = typename TypeOf<std::conditional_t<
 }  // namespace detail
 
 // The first parameter of every kernel.
-class Ctx : public detail::BlockOperations<Ctx>, public detail::MatrixOperations<Ctx> {
+class Ctx : public detail::BlockOperations<Ctx>,
+            public detail::BulkOperations<Ctx>,
+            public detail::MatrixOperations<Ctx> {
  public:
   constexpr explicit Ctx(Tracer& t) : t_(&t) {}
   constexpr Tracer& tracer() const { return *t_; }

@@ -41,12 +41,16 @@ enum class Err : u8 {
   write_after_read,  // a lane may overwrite what another still reads
   write_after_write,
   missing_wait,  // other: the async copy
+  still_read,    // other: what reads it meanwhile
+  mbarrier_use,
+  mbarrier_arrivals,  // other: lanes that it was made for
   // Control. line: the barrier; other: what makes the lanes differ.
   divergent_barrier,
   divergent_matrix,       // line: the matrix operation
   matrix_place_differs,   // likewise; its index is not one for the subgroup
   matrix_workgroup_size,  // other: the lanes
   matrix_stride,
+  bulk_size,  // other: bytes
   inline_ptx_text,
   // Indices. other: first index that is wrong (or the lowest as a 32-bit number); detail: elements.
   index_out_of_range,
@@ -106,7 +110,19 @@ constexpr std::string_view words(Err e) {
     case Err::write_after_read: return "missing barrier: a lane may overwrite what another lane still reads";
     case Err::write_after_write: return "two lanes may write the same element";
     case Err::missing_wait:
-      return "an async copy may not have landed here: wait for it (k.async_wait), then let a barrier follow";
+      return "an async copy may not have landed here: wait for it (k.async_wait; of a bulk load, the "
+             "mbarrier), then "
+             "let a barrier follow";
+    case Err::still_read:
+      return "an asynchronous operation may still read this: wait for it, then let a barrier follow";
+    case Err::mbarrier_use:
+      return "an mbarrier is made once, outside branches and loops, before it is used; it is waited for by "
+             "tokens or by phases";
+    case Err::mbarrier_arrivals:
+      return "cannot show that as many lanes arrive as the mbarrier was made for: all lanes of the "
+             "workgroup, "
+             "or a single one";
+    case Err::bulk_size: return "a bulk copy is of a multiple of 16 bytes, below 1 MiB";
     case Err::divergent_barrier: return "not all lanes of the workgroup reach this barrier together";
     case Err::divergent_matrix: return "not all lanes of the subgroup reach this matrix operation together";
     case Err::matrix_place_differs:
@@ -126,7 +142,8 @@ constexpr std::string_view words(Err e) {
       return "a divergent subgroup operation in a kernel that may be suspended";
     case Err::suspend_lock: return "a lock held across an on-demand access";
     case Err::suspend_active_mask: return "the set of active lanes changes where lanes may be suspended";
-    case Err::suspend_async: return "an async copy in a kernel whose lanes may be suspended";
+    case Err::suspend_async:
+      return "an asynchronous copy or mbarrier in a kernel whose lanes may be suspended";
     case Err::suspend_matrix: return "a matrix operation in a kernel whose lanes may be suspended";
   }
   return "unknown";
@@ -142,13 +159,16 @@ inline std::string message(const VerifyResult& r) {
     case Err::write_after_read:
     case Err::write_after_write:
     case Err::missing_wait:
+    case Err::still_read:
       s += ", the earlier access in line " + std::to_string(r.other) + ", shared array " +
            std::to_string(r.detail);
       break;
     case Err::index_out_of_range:
       s += ", index " + std::to_string(r.other) + " of " + std::to_string(r.detail) + " elements";
       break;
-    case Err::matrix_workgroup_size: s += ", " + std::to_string(r.other) + " lanes"; break;
+    case Err::matrix_workgroup_size:
+    case Err::mbarrier_arrivals: s += ", " + std::to_string(r.other) + " lanes"; break;
+    case Err::bulk_size: s += ", " + std::to_string(r.other) + " bytes"; break;
     case Err::vector_misaligned:
       s += ", index " + std::to_string(r.other) + ", width " + std::to_string(r.detail);
       break;

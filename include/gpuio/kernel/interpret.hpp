@@ -17,8 +17,8 @@
 #include <utility>
 
 #include <gpuio/kernel/hooks.hpp>
+#include <gpuio/kernel/interpret_units.hpp>
 #include <gpuio/kernel/lock_step.hpp>
-#include <gpuio/kernel/matrix_lanes.hpp>
 #include <gpuio/kernel/random.hpp>
 #include <gpuio/kernel/semantics.hpp>
 #include <gpuio/kernel/structure.hpp>
@@ -31,6 +31,9 @@ namespace detail {
 
 template <class Observer>
 class Machine {
+  template <class>
+  friend class Units;
+
  public:
   constexpr Machine(View kernel, std::array<u32, 3> grid, std::span<const Argument> arguments,
                     const InterpretOptions& options, Observer& hooks)
@@ -98,7 +101,9 @@ class Machine {
       s.vars.assign(k_.vars.size() * size_, 0);
       s.status.assign(size_, 0);
       s.copies.begin(size_);
+      s.stores.begin(size_);
     }
+    loads_.clear();
     while (true) {
       Subgroup* next = choose();
       if (next != nullptr) {
@@ -112,6 +117,8 @@ class Machine {
 
   constexpr Subgroup* choose() {
     u32 ready = 0;
+    for (Subgroup& s : subgroups_)
+      if (s.phase == Phase::waiting && Units<Machine>(*this).ended(s, k_.insts[s.pc])) s.phase = Phase::ready;
     for (const Subgroup& s : subgroups_) ready += s.phase == Phase::ready ? 1 : 0;
     if (ready == 0) return nullptr;
     if (options_.shuffle_seed != 0) {
@@ -136,6 +143,8 @@ class Machine {
     const Subgroup* waiting = nullptr;
     bool same = true, any = false;
     for (const Subgroup& s : subgroups_) {
+      if (s.phase == Phase::waiting)
+        return fail("mbarrier whose phase nobody ends", s, u32(std::countr_zero(s.mask)));
       if (s.phase == Phase::barrier && waiting == nullptr) waiting = &s;
     }
     if (waiting == nullptr) return false;
@@ -219,6 +228,7 @@ class Machine {
       case Op::break_:
       case Op::continue_:
       case Op::return_: control(s, i); return true;
+      case Op::mbarrier_init: Units<Machine>(*this).make(i); [[fallthrough]];
       case Op::barrier:
       case Op::barrier_any:
         s.phase = Phase::barrier;
@@ -244,20 +254,16 @@ class Machine {
       case Op::async_copy:
       case Op::async_commit:
       case Op::async_wait:
-        for (u64 m = s.mask; m != 0; m &= m - 1) {
-          if (!async(s, i, u32(std::countr_zero(m)))) return false;
-        }
-        break;
+      case Op::bulk_load:
+      case Op::bulk_store:
+      case Op::bulk_commit:
+      case Op::bulk_wait:
+      case Op::mbarrier_arrive:
+      case Op::mbarrier_wait:
       case Op::matrix_load:
-        if (!whole(s) || !matrix_load(s, i)) return false;
-        break;
       case Op::matrix_multiply:
-        if (!whole(s)) return false;
-        multiply_matrices(
-            Matrix(i.mode), [&](u32 lane, u32 r) { return u32(get(s, i.a, lane, r)); },
-            [&](u32 lane, u32 r) { return u32(get(s, i.b, lane, r)); },
-            [&](u32 lane, u32 r) { return get(s, i.c, lane, r); },
-            [&](u32 lane, u32 r, u32 bits) { set(s, s.pc, lane, bits, r); });
+        if (!Units<Machine>(*this).step(s, i)) return false;
+        if (s.phase == Phase::waiting) return true;
         break;
       default: for_lanes(s, [&](u32 lane) { scalar(s, i, lane); }); break;
     }
@@ -452,73 +458,6 @@ class Machine {
     hooks_.effect(lane_of(s, lane), {&i, index, operand});
   }
 
-  // --- Async copies: they land at the wait and no sooner, so that a missing one is seen ---
-  constexpr bool async(Subgroup& s, const Inst& i, u32 lane) {
-    if (i.op == Op::async_commit) {
-      s.copies.commit(lane);
-    } else if (i.op == Op::async_wait) {
-      while (true) {
-        const PendingCopies::Copy c = s.copies.take(lane, i.imm);
-        if (c.inst == kNone) break;
-        if (!land(s, k_.insts[c.inst], c)) return false;
-      }
-    } else {
-      const u64 to = get(s, i.b, lane), from = get(s, i.d, lane), count = span_of(i);
-      for (const auto& [index, all] : {std::pair{to, length(i.a)}, std::pair{from, length(i.c)}}) {
-        if (index >= all || all - index < count) return fail("index out of range", s, lane);
-        if (index % count != 0) return fail("async copy that is not aligned", s, lane);
-      }
-      const Touch touch{&i, lane_of(s, lane), i.c, from, u32(count), false};
-      if (const std::string_view bad = hooks_.access(touch); !bad.empty()) return fail(bad, s, lane);
-      s.copies.add(s.pc, lane, to, from);
-    }
-    return true;
-  }
-  constexpr bool land(Subgroup& s, const Inst& i, const PendingCopies::Copy& c) {
-    const u32 size = size_of(i.type);
-    const Touch touch{&i, lane_of(s, c.lane), i.a, c.to, u32(span_of(i)), true};
-    if (const std::string_view bad = hooks_.access(touch); !bad.empty()) return fail(bad, s, c.lane);
-    const u64 at = shared_at_[i.a & ~kShared] + c.to * size;
-    for (u64 e = 0; e < i.imm; ++e) {
-      shared_[at + e] = arguments_[i.c].bytes[c.from * size + e];
-      written_[at + e] = 1;
-    }
-    return true;
-  }
-
-  // --- Matrix operations ---
-  constexpr bool whole(const Subgroup& s) {
-    if (size_ != kMatrixLanes) return fail("matrix operation: run it with subgroups of 32 lanes", s, 0);
-    return s.mask == (u64{1} << kMatrixLanes) - 1 ||
-           fail("matrix operation that not every lane of the subgroup reaches", s,
-                u32(std::countr_zero(s.mask)));
-  }
-  constexpr bool matrix_load(Subgroup& s, const Inst& i) {
-    const u32 size = size_of(i.from);
-    const u64 first = get(s, i.b, 0), count = length(i.a), span = span_of(i);
-    if (first >= count || count - first < span) return fail("index out of range", s, 0);
-    if (first % alignment_of(i) != 0)
-      return fail("matrix that does not begin at a multiple of 16 bytes", s, 0);
-    for (u32 lane = 0; lane < kMatrixLanes; ++lane) {
-      if (get(s, i.b, lane) != first) return fail("matrix whose place differs between lanes", s, lane);
-      for (u32 r = 0; r < i.width; ++r) {
-        u32 bits = 0;
-        for (u32 e = 0; e < 4 / size; ++e) {
-          const u64 index = first + place_in_part(i, lane, r, e);
-          if (const std::string_view bad = hooks_.access({&i, lane_of(s, lane), i.a, index, 1, false});
-              !bad.empty())
-            return fail(bad, s, lane);
-          const u64 at = shared_at_[i.a & ~kShared] + index * size;
-          if (options_.check_shared && written_[at] == 0)
-            return fail("shared memory read before it was written", s, lane);
-          bits |= u32(read_element(shared_, at, size)) << 8 * size * e;
-        }
-        set(s, s.pc, lane, i.from == Type::f32 ? round_to_tf32(bits) : bits, r);
-      }
-    }
-    return true;
-  }
-
   // --- Subgroup operations ---
   constexpr void subgroup(Subgroup& s, const Inst& i) {
     const u64 said = i.op == Op::subgroup_vote || i.op == Op::subgroup_ballot ? lanes_where(s, i.a) : 0;
@@ -573,6 +512,7 @@ class Machine {
   std::vector<u64> shared_at_{};
   std::vector<std::byte> shared_{};
   std::vector<u8> written_{};
+  std::vector<BulkLoad> loads_{};  // that have not landed
   std::vector<Subgroup> subgroups_{};
 };
 

@@ -174,8 +174,23 @@ enum class Op : u8 {
   // %1
   // to %4 for the operands and %% for a percent sign. What it does is its author's to answer for.
   inline_ptx,
+  // mbarriers: shared arrays of one u64 that nothing else uses. A phase ends when so many lanes have arrived
+  // as the barrier was made for and the bulk copies of the phase have landed; the next begins at once.
+  mbarrier_init,    // a: the array; imm: lanes a phase, below 2^20. Once, outside regions; also a barrier
+  mbarrier_arrive,  // a. A token: the phase arrived in, u64. Releases what the lane did
+  mbarrier_wait,    // a; mode: PhaseOf; c: a token, u64, or the parity of the phase's number, u32, of the
+                    // running or the last phase. Returns when it has ended. Acquires
+  // Bulk copies: one a lane, of `imm` bytes (low half; a multiple of 16, at most 2^20 - 16), of which both
+  // places are multiples of 16. A load belongs to the running phase of the mbarrier, which it keeps from
+  // ending: the lane arrives after its loads. Stores are groups that commit and wait as async copies do;
+  // until
+  // then the source is not to be written, and what is not waited for may never land.
+  bulk_load,    // a: shared array, b: index; c: buffer of the same type, d: index; imm >> 32: the mbarrier
+  bulk_store,   // likewise from shared array a, b to buffer c, d; no mbarrier
+  bulk_commit,  // ends the group, which may be empty
+  bulk_wait,    // imm: groups that may still be under way
 };
-inline constexpr Op kLastOp = Op::inline_ptx;
+inline constexpr Op kLastOp = Op::bulk_wait;
 
 enum class Builtin : u8 {
   local_x,
@@ -201,6 +216,8 @@ enum class Vote : u8 { any, all };
 enum class Matrix : u8 { of_f16, of_bf16, of_tf32, of_i8, of_e4m3, of_e5m2 };
 // What a fragment is loaded from: A with its rows one after the other; B likewise (k by n), or its columns.
 enum class MatrixPart : u8 { a, b_rows, b_columns };
+// What an mbarrier_wait is given.
+enum class PhaseOf : u8 { token, parity };
 enum class Order : u8 { relaxed, acquire, release, acq_rel };
 enum class Scope : u8 { subgroup, workgroup, device, system };
 
@@ -340,15 +357,28 @@ constexpr bool copies_async(const View& kernel) {
     if (is_async(i.op)) return true;
   return false;
 }
+constexpr bool is_mbarrier(Op op) { return op >= Op::mbarrier_init && op <= Op::mbarrier_wait; }
+constexpr bool is_bulk(Op op) { return op >= Op::bulk_load && op <= Op::bulk_wait; }
+constexpr bool moves_bulk(Op op) { return op == Op::bulk_load || op == Op::bulk_store; }
+constexpr u32 bulk_bytes(const Inst& i) { return u32(i.imm); }
+constexpr u32 bulk_mbarrier(const Inst& i) { return u32(i.imm >> 32); }
+inline constexpr u32 kBulkBytesMax = (1u << 20) - 16;
+inline constexpr u32 kArrivalsMax = (1u << 20) - 1;
+constexpr bool uses_mbarriers(const View& kernel) {
+  for (const Inst& i : kernel.insts)
+    if (is_mbarrier(i.op)) return true;
+  return false;
+}
 // From the element at the index on, how many an access may touch, and of how many the index is a multiple.
 constexpr u64 span_of(const Inst& i) {
-  if (i.op == Op::async_copy) return i.imm / size_of(i.type);
+  if (i.op == Op::async_copy || moves_bulk(i.op)) return u32(i.imm) / size_of(i.type);
   if (i.op != Op::matrix_load) return i.width;
   const MatrixExtent e = matrix_extent(i);
   return (e.rows - 1) * i.imm + e.columns;
 }
 constexpr u32 alignment_of(const Inst& i) {
   if (i.op == Op::matrix_load) return 16 / size_of(i.from);
+  if (moves_bulk(i.op)) return 16 / size_of(i.type);
   return i.op == Op::async_copy ? u32(i.imm) / size_of(i.type) : i.width;
 }
 
@@ -376,7 +406,13 @@ constexpr bool has_result(Op op) {
     case Op::return_:
     case Op::async_copy:
     case Op::async_commit:
-    case Op::async_wait: return false;
+    case Op::async_wait:
+    case Op::mbarrier_init:
+    case Op::mbarrier_wait:
+    case Op::bulk_load:
+    case Op::bulk_store:
+    case Op::bulk_commit:
+    case Op::bulk_wait: return false;
     default: return true;
   }
 }
@@ -403,7 +439,12 @@ constexpr u32 value_operands(const Inst& i) {
     case Op::continue_:
     case Op::return_:
     case Op::async_commit:
-    case Op::async_wait: return 0;
+    case Op::async_wait:
+    case Op::mbarrier_init:
+    case Op::mbarrier_arrive:
+    case Op::bulk_commit:
+    case Op::bulk_wait: return 0;
+    case Op::mbarrier_wait: return 0b0100;
     case Op::neg:
     case Op::abs:
     case Op::bit_not:
@@ -434,7 +475,9 @@ constexpr u32 value_operands(const Inst& i) {
     case Op::atomic_store:
     case Op::atomic_rmw: return 0b0110;
     case Op::atomic_cas: return 0b1110;
-    case Op::async_copy: return 0b1010;
+    case Op::async_copy:
+    case Op::bulk_load:
+    case Op::bulk_store: return 0b1010;
     case Op::fma:
     case Op::select:
     case Op::for_:

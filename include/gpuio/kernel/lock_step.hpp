@@ -7,7 +7,7 @@
 
 namespace gpuio::kernel::detail {
 
-// The async copies of a subgroup that nobody has waited for.
+// The async copies, or bulk stores, of a subgroup that nobody has waited for.
 class PendingCopies {
  public:
   struct Copy {
@@ -46,7 +46,13 @@ struct Frame {
   u64 continued = 0;  // loop: lanes that wait for the continuing part; if: lanes that finished the then
 };
 
-enum class Phase : u8 { ready, barrier, done };
+// A bulk load of a phase of an mbarrier.
+struct BulkLoad {
+  u32 inst;
+  u64 lane, to, from, phase;
+};
+
+enum class Phase : u8 { ready, waiting, barrier, done };
 
 struct Subgroup {
   u32 first = 0;  // lane of the workgroup
@@ -60,7 +66,7 @@ struct Subgroup {
   std::vector<u64> values{};  // slot * size + lane
   std::vector<u64> vars{};
   std::vector<u32> status{};  // sticky, a lane
-  PendingCopies copies{};
+  PendingCopies copies{}, stores{};
 };
 
 // Of a lane of subgroup s, of `size` lanes, in a workgroup counted over the grid.

@@ -13,6 +13,7 @@
 //   constexpr std::string_view k = ptx_text<saxpy, 90>;   // of a constexpr kernel: made when named
 #pragma once
 
+#include <gpuio/kernel/ptx/async_units.hpp>
 #include <gpuio/kernel/ptx/control.hpp>
 #include <gpuio/kernel/ptx/matrix.hpp>
 
@@ -55,9 +56,9 @@ constexpr std::string_view describe(PtxError e) {
     case PtxError::structure: return "the brackets of regions do not match: verify the kernel first";
     case PtxError::on_demand: return "on-demand operation: lower it before emitting PTX";
     case PtxError::newer:
-      return "newer GPUs have this: matrix units sm_80 (of 8-bit floats sm_89), inline PTX what it says; use "
-             "a "
-             "plain variant";
+      return "newer GPUs have this: matrix units and mbarriers sm_80 (matrix units of 8-bit floats sm_89), "
+             "bulk "
+             "copies sm_90, inline PTX what it says; use a plain variant";
     case PtxError::unsupported: return "no such operation on this type: verify the kernel first";
   }
   return "";
@@ -135,6 +136,17 @@ constexpr bool uses_sm80(View k) {
   return false;
 }
 
+// Do lanes write shared memory that bulk copies go to or come from?
+constexpr bool needs_fences(View k) {
+  bool bulk = false, written = false;
+  for (const Inst& i : k.insts) {
+    bulk = bulk || is_bulk(i.op);
+    written =
+        written || i.op == Op::async_copy || (i.op >= Op::store && i.op <= Op::atomic_cas && i.a & kShared);
+  }
+  return bulk && written;
+}
+
 template <class Sink>
 constexpr void header(Out<Sink>& o) {
   const View& k = o.k;
@@ -179,6 +191,7 @@ constexpr void instruction(Out<Sink>& o, Control<Sink>& control, const Inst& i, 
   if (i.op == Op::matrix_load) return matrix_load(o, i, id);
   if (i.op == Op::matrix_multiply) return matrix_multiply(o, i, id);
   if (is_async(i.op)) return async(o, i);
+  if (is_mbarrier(i.op) || is_bulk(i.op)) return async_unit(o, i, id);
   if (i.op >= Op::if_) return control.step(i, id);
   switch (i.op) {
     case Op::constant: return constant(o, i, id);
@@ -219,8 +232,10 @@ constexpr void instruction(Out<Sink>& o, Control<Sink>& control, const Inst& i, 
     case Op::atomic_rmw:
     case Op::atomic_cas: return atomic(o, i, id);
     case Op::fence: return fence(o, i);
-    case Op::barrier: return o.line("bar.sync 0");
-    case Op::barrier_any: return o.line("bar.red.or.pred ", Reg{i.type, id}, ", 0, ", o.reg(i.a));
+    case Op::barrier: fence_proxy(o); return o.line("bar.sync 0");
+    case Op::barrier_any:
+      fence_proxy(o);
+      return o.line("bar.red.or.pred ", Reg{i.type, id}, ", 0, ", o.reg(i.a));
     default: return binary(o, i, id);
   }
 }
@@ -237,7 +252,7 @@ constexpr PtxResult emit_ptx(View kernel, const PtxOptions& options, Sink& sink)
   if (const PtxResult r = ptx::check(kernel, options); !r.ok()) return r;
   const ptx::Flow flow(kernel);
   if (!flow.balanced) return {PtxError::structure};
-  ptx::Out<Sink> o{kernel, options.sm, sink};
+  ptx::Out<Sink> o{kernel, options.sm, sink, min_sm(kernel), ptx::needs_fences(kernel)};
   ptx::Control<Sink> control(o, flow);
   ptx::header(o);
   ptx::declarations(o);

@@ -18,6 +18,7 @@
 #include "support/every_operation.hpp"
 #include "support/kernels.hpp"
 #include "support/matrices.hpp"
+#include "support/phases.hpp"
 #include "support/vocabulary.hpp"
 
 namespace gpuio::kernel {
@@ -372,6 +373,13 @@ TEST_F(PtxAssembly, MatrixOperations) {
     const Program p = trace_program(lambda, name, {64, 1, 1});
     add(p.view(), min_sm(p.view()));
   });
+  assemble();
+  expect_spills_at_most(0);
+}
+
+TEST_F(PtxAssembly, MbarriersAndBulkCopies) {
+  using namespace test_kernels;
+  for (const View& k : {two_halves.view(), bulk_ring.view(), roles.view()}) add(k, min_sm(k));
   assemble();
   expect_spills_at_most(0);
 }

@@ -85,6 +85,7 @@ class RaceHooks : public Hooks {
   }
   void fence(u64 lane, Order order) {
     const u64 group = lane / kernel_.lanes();
+    ++now_;
     if (order == Order::release || order == Order::acq_rel) released_[group] = now_;
     if (order == Order::acquire || order == Order::acq_rel) acquired_[group] = now_;
   }

@@ -24,6 +24,8 @@ constexpr SpirvRefusal spirv_refusal(const View& kernel) {
   for (const Inst& i : kernel.insts) {
     if (is_matrix(i.op))
       return {"matrix units are CUDA's (and the CPU device's): use a plain variant", i.line};
+    if (is_mbarrier(i.op) || is_bulk(i.op))
+      return {"mbarriers and bulk copies are CUDA's (and the CPU device's): use a plain variant", i.line};
     if (i.op == Op::inline_ptx) return {"inline PTX runs on CUDA only: use a plain variant", i.line};
   }
   return {};

@@ -74,6 +74,7 @@ class Uniformity {
       case Op::ondemand_status:
       case Op::lane_status:
       case Op::inline_ptx:
+      case Op::mbarrier_arrive:
       case Op::matrix_load:
       case Op::matrix_multiply: return false;
       default: return operands_uniform(i);

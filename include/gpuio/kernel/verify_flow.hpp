@@ -36,7 +36,7 @@ class Flow {
   constexpr VerifyResult check_barriers() const {
     for (u32 i = 0; i < v_.insts.size(); ++i) {
       const Op op = v_.insts[i].op;
-      if ((op == Op::barrier || op == Op::barrier_any) && apart_[i])
+      if ((op == Op::barrier || op == Op::barrier_any || op == Op::mbarrier_init) && apart_[i])
         return {Err::divergent_barrier, v_.insts[i].line, v_.insts[apart_[i] - 1].line};
     }
     return {};
@@ -149,6 +149,7 @@ class Flow {
       case Op::ondemand_status:
       case Op::lane_status:
       case Op::inline_ptx:
+      case Op::mbarrier_arrive:
       case Op::matrix_load:
       case Op::matrix_multiply: return true;
       default: break;

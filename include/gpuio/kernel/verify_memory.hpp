@@ -8,7 +8,9 @@
 // loop's body also meets its own earlier iteration. What cannot be shown safe is refused.
 //
 // An async copy is a write that no barrier ends and that the lane itself may not touch either, until a wait
-// after the commit; then it is the lane's write. A wait in a branch counts for what was copied in it.
+// after the commit; then it is the lane's write. A wait in a branch counts for what was copied in it. The
+// same holds for what bulk copies write and read (verify_async.hpp). An mbarrier that all lanes arrive at and
+// wait for orders like a barrier what they did before they arrived.
 //
 // Indices: a mistake is reported only where it happens: the whole range is outside, or every lane and trip of
 // the range is known to exist and no condition that this code does not understand stands around.
@@ -17,6 +19,7 @@
 #pragma once
 
 #include <gpuio/kernel/affine.hpp>
+#include <gpuio/kernel/verify_async.hpp>
 
 namespace gpuio::kernel::detail {
 
@@ -26,7 +29,7 @@ class Memory {
       : v_(v),
         flow_(flow),
         ints_(v, flow),
-        async_(copies_async(v)),
+        async_(follows_waits(v)),
         races_(races && !v.shared.empty() && (v.lanes() > 1 || async_)) {
     else_.assign(v.insts.size(), kNone);
     barriers_.assign(v.insts.size() + 1, 0);
@@ -36,7 +39,7 @@ class Memory {
       if (opens_region(op)) opened.push_back(i);
       if (op == Op::else_) else_[opened.back()] = i;
       if (closes_region(op)) opened.pop_back();
-      barriers_[i + 1] = barriers_[i] + (op == Op::barrier || op == Op::barrier_any);
+      barriers_[i + 1] = barriers_[i] + orders(i);
     }
   }
   constexpr VerifyResult run() {
@@ -51,18 +54,14 @@ class Memory {
     bool understood = true;
     u32 parent = kNone;
   };
-  enum class Kind : u8 { read, write, async_write, atomic_read, atomic_write };
-  struct Access {
-    u32 inst = 0;
-    u32 object = 0;
-    Kind kind{};
-    i64 span = 1;                    // elements
-    u32 fact = kNone;                // the conditions it stands in
-    u32 old_begin = 0, old_end = 0;  // made in an earlier iteration of the loop there
-    u32 commits = 0;                 // of an async copy: commits since, and has it been waited for
-    bool landed = true;
-  };
+  using Kind = Access::Kind;
 
+  // Do all lanes meet here, or wait together for what they did?
+  constexpr bool orders(u32 n) const {
+    const Op op = v_.insts[n].op;
+    return op == Op::barrier || op == Op::barrier_any || op == Op::mbarrier_init ||
+           (op == Op::mbarrier_wait && !flow_.apart(n));
+  }
   constexpr bool has_barrier(u32 begin, u32 end) const { return barriers_[end] != barriers_[begin]; }
   static constexpr bool jumps(Op op) { return op == Op::break_ || op == Op::continue_ || op == Op::return_; }
 
@@ -75,18 +74,21 @@ class Memory {
         case Op::if_: n = walk_if(n); break;
         case Op::for_:
         case Op::loop: n = walk_loop(n); break;
+        case Op::mbarrier_init: arrivals_.push_back({i.a, u32(i.imm)}); [[fallthrough]];
         case Op::barrier:
         case Op::barrier_any:
           if (async_) std::erase_if(live_, [](const Access& a) { return a.landed; });
           else live_.clear();
           break;
-        case Op::async_copy: copy(n); break;
+        case Op::async_copy:
+        case Op::bulk_load: copy(n, Kind::write); break;
+        case Op::bulk_store: copy(n, Kind::read); break;
         case Op::async_commit:
-          for (Access& a : live_) ++a.commits;
-          break;
+        case Op::bulk_commit: commit(live_, via_of(i.op)); break;
         case Op::async_wait:
-          for (Access& a : live_) a.landed = a.landed || a.commits > i.imm;
-          break;
+        case Op::bulk_wait: wait(live_, via_of(i.op), i.imm); break;
+        case Op::mbarrier_arrive: arrive(n); break;
+        case Op::mbarrier_wait: wait_for_phase(n); break;
         case Op::break_:
         case Op::continue_:
           if (!pending_.empty())
@@ -165,7 +167,7 @@ class Memory {
       bool leaves = false;
       for (u32 i = n; async_ && i < end; ++i) leaves = leaves || jumps(v_.insts[i].op);
       for (u32 a = start; leaves && a < stop; ++a)  // or none that comes to the wait
-        if (live_[a].kind == Kind::async_write) live_[a].commits = 0, live_[a].landed = false;
+        if (live_[a].via != Via::lane) live_[a].commits = 0, live_[a].landed = false;
     } else {
       const std::vector<Access> before = live_;
       for (u32 pass = 0; pass < 2; ++pass) {
@@ -365,38 +367,71 @@ class Memory {
     const Access a{.inst = n,
                    .object = i.a,
                    .kind = kind,
+                   .via = via_of(i.op),
                    .span = i64(span_of(i)),
                    .fact = fact_,
-                   .landed = kind != Kind::async_write};
+                   .landed = via_of(i.op) == Via::lane,
+                   .serial = ++serial_};
     for (u32 e = 0; e < live_.size() && result_.ok(); ++e) {
       bool skip = false;
       for (const auto& s : skipped_) skip = skip || (e >= s[0] && e < s[1]);
       if (!skip) compare(live_[e], a);
     }
     live_.push_back(a);
-    if (kind == Kind::write || kind == Kind::async_write) compare(a, a);
+    if (kind == Kind::write) compare(a, a);
   }
-  constexpr void copy(u32 n) {
+  constexpr void copy(u32 n, Kind kind) {
     const Inst& i = v_.insts[n];
     index(n, i.c, i.d);
-    if (result_.ok()) access(n, Kind::async_write);
+    if (result_.ok()) access(n, kind);
   }
-  static constexpr bool writes(Kind k) {
-    return k == Kind::write || k == Kind::async_write || k == Kind::atomic_write;
+  // Its phase can only be trusted to end when it should if those arrive that it was made for.
+  constexpr void arrive(u32 n) {
+    const Inst& i = v_.insts[n];
+    if (!races_) return;
+    u32 count = 0;
+    for (const auto& made : arrivals_)
+      if (made[0] == i.a) count = made[1];
+    const bool all = !flow_.apart(n) && count == v_.lanes();
+    if (!all && !(count == 1 && single_lane())) {
+      result_ = {Err::mbarrier_arrivals, i.line, count};
+      return;
+    }
+    for (Access& a : live_)
+      if (is_load_by(v_, a, i.a)) a.commits = 1;
+    if (all) arrived_.push_back({n, serial_});
   }
+  // Where only some lanes wait, the others know nothing.
+  constexpr void wait_for_phase(u32 n) {
+    if (!orders(n)) return;
+    const Inst& i = v_.insts[n];
+    u32 until = 0;  // what the lanes did before they arrived
+    for (const auto& a : arrived_)
+      if (PhaseOf(i.mode) == PhaseOf::token && a[0] == i.c) until = a[1];
+    std::erase_if(live_, [&](const Access& a) {
+      return (is_load_by(v_, a, i.a) && a.commits) || (a.landed && a.serial <= until);
+    });
+  }
+  constexpr bool single_lane() const {
+    std::vector<Affine> facts;
+    gather(facts, fact_, false, 0, 0);
+    gather(facts, fact_, true, 0, 0);
+    return same_pins(facts);
+  }
+  static constexpr bool writes(Kind k) { return k == Kind::write || k == Kind::atomic_write; }
   static constexpr bool atomic(Kind k) { return k >= Kind::atomic_read; }
   // a came before b.
   constexpr void compare(const Access& a, const Access& b) {
     if (a.object != b.object || !(writes(a.kind) || writes(b.kind)) || (atomic(a.kind) && atomic(b.kind)))
       return;
     if (safe(a, b) || !result_.ok()) return;
-    const Err e = under_way(a, b)   ? Err::missing_wait
+    const Err e = under_way(a, b)   ? (writes(a.kind) ? Err::missing_wait : Err::still_read)
                   : !writes(b.kind) ? Err::missing_barrier
                   : writes(a.kind)  ? Err::write_after_write
                                     : Err::write_after_read;
     result_ = {e, v_.insts[b.inst].line, v_.insts[a.inst].line, a.object & ~kShared};
   }
-  // Is a an async copy that b comes upon, and not just what another lane does at the same time?
+  // Is a an asynchronous access that b comes upon, and not just what another lane does at the same time?
   static constexpr bool under_way(const Access& a, const Access& b) {
     return !a.landed && (a.inst != b.inst || a.old_end);
   }
@@ -541,6 +576,9 @@ class Memory {
   const Flow& flow_;
   Integers ints_;
   bool async_, races_;
+  u32 serial_ = 0;
+  std::vector<std::array<u32, 2>> arrivals_;  // of each mbarrier: array, lanes
+  std::vector<std::array<u32, 2>> arrived_;   // all lanes together: instruction, accesses made by then
   std::vector<u32> else_;                     // of each if_
   std::vector<u32> barriers_;                 // before each instruction
   std::vector<Access> live_;                  // since the last barrier
@@ -555,7 +593,7 @@ class Memory {
 constexpr bool checks_memory(const View& v) {
   bool any = !v.shared.empty();
   for (const Param& p : v.params) any = any || p.count != 0;
-  for (const Inst& i : v.insts) any = any || i.width > 1 || i.op == Op::async_copy;
+  for (const Inst& i : v.insts) any = any || i.width > 1 || i.op == Op::async_copy || moves_bulk(i.op);
   return any;
 }
 

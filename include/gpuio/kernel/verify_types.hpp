@@ -9,7 +9,8 @@ namespace gpuio::kernel::detail {
 
 class TypeCheck {
  public:
-  constexpr explicit TypeCheck(const View& v) : v_(v), region_(v.insts.size(), kNone) {}
+  constexpr explicit TypeCheck(const View& v)
+      : v_(v), region_(v.insts.size(), kNone), mbarrier_(v.shared.size(), 0) {}
 
   constexpr VerifyResult run() {
     const u64 lanes = u64(v_.block[0]) * v_.block[1] * v_.block[2];
@@ -227,12 +228,57 @@ class TypeCheck {
       want(next == '%' || (next >= '0' && next <= '0' + i.mode), Err::inline_ptx_text);
     }
   }
+  // What a shared array has been so far, by bit.
+  enum : u8 { kPlain = 1, kMbarrier = 2, kByToken = 4, kByParity = 8 };
+  constexpr void use_as_plain(u32 object) {
+    u8& was = mbarrier_[object & ~kShared];
+    want(was <= kPlain, Err::mbarrier_use);
+    was = kPlain;
+  }
+  constexpr void mbarrier(const Inst& i) {
+    const bool init = i.op == Op::mbarrier_init;
+    if (!(i.a & kShared) || (i.a & ~kShared) >= v_.shared.size()) return fail(Err::no_such_object);
+    want(v_.shared[i.a & ~kShared] == SharedArray{Type::u64, 1}, Err::no_such_object);
+    u8& was = mbarrier_[i.a & ~kShared];
+    if (init) {
+      want(was == 0 && frames_.size() == 1, Err::mbarrier_use);
+      want(i.imm > 0 && i.imm <= kArrivalsMax, Err::wrong_mode);
+      was = kMbarrier;
+    } else {
+      want((was & kMbarrier) != 0, Err::mbarrier_use);
+    }
+    if (i.op == Op::mbarrier_arrive) want(i.type == Type::u64);
+    if (i.op != Op::mbarrier_wait || !result_.ok()) return;
+    const bool token = PhaseOf(i.mode) == PhaseOf::token;
+    want(i.mode <= u8(PhaseOf::parity), Err::wrong_mode);
+    want(is(i.c, token ? Type::u64 : Type::u32));
+    was |= token ? kByToken : kByParity;
+    want(was != (kMbarrier | kByToken | kByParity), Err::mbarrier_use);
+  }
+  constexpr void bulk_copy(const Inst& i) {
+    const bool load = i.op == Op::bulk_load;
+    const bool buffer = i.c < v_.params.size() && v_.params[i.c].kind != ParamKind::scalar;
+    if (!(i.a & kShared) || (i.a & ~kShared) >= v_.shared.size() || !buffer) return fail(Err::no_such_object);
+    const Param& p = v_.params[i.c];
+    if (p.kind == ParamKind::on_demand) return fail(Err::needs_on_demand);
+    if (load && p.kind == ParamKind::out) return fail(Err::load_of_output);
+    if (!load && p.kind == ParamKind::in) return fail(Err::store_to_input);
+    use_as_plain(i.a);
+    want(i.type == v_.shared[i.a & ~kShared].type && i.type == p.type && i.type != Type::boolean);
+    want((is(i.b, Type::u32) || is(i.b, Type::u64)) && (is(i.d, Type::u32) || is(i.d, Type::u64)));
+    const u32 bytes = bulk_bytes(i), by = bulk_mbarrier(i);
+    if (bytes == 0 || bytes % 16 != 0 || bytes > kBulkBytesMax) return fail(Err::bulk_size, bytes);
+    if (!load) return want(by == 0, Err::no_such_object);
+    if (!(by & kShared) || (by & ~kShared) >= v_.shared.size()) return fail(Err::no_such_object);
+    want((mbarrier_[by & ~kShared] & kMbarrier) != 0, Err::mbarrier_use);
+  }
   constexpr void async_copy(const Inst& i) {
     const bool from_buffer = i.c < v_.params.size() && v_.params[i.c].kind != ParamKind::scalar;
     if (!(i.a & kShared) || (i.a & ~kShared) >= v_.shared.size() || !from_buffer)
       return fail(Err::no_such_object);
     if (v_.params[i.c].kind == ParamKind::on_demand) return fail(Err::needs_on_demand);
     if (v_.params[i.c].kind == ParamKind::out) return fail(Err::load_of_output);
+    use_as_plain(i.a);
     want(i.type == v_.shared[i.a & ~kShared].type && i.type == v_.params[i.c].type &&
          i.type != Type::boolean);
     want((is(i.b, Type::u32) || is(i.b, Type::u64)) && (is(i.d, Type::u32) || is(i.d, Type::u64)));
@@ -250,6 +296,7 @@ class TypeCheck {
     }
     want(i.mode <= u8(MatrixPart::b_columns), Err::wrong_mode);
     if (!(i.a & kShared) || (i.a & ~kShared) >= v_.shared.size()) return fail(Err::no_such_object);
+    use_as_plain(i.a);
     const bool element = i.from == Type::f16 || i.from == Type::bf16 || i.from == Type::f32 ||
                          i.from == Type::i8 || i.from == Type::u8;
     want(element && i.from == v_.shared[i.a & ~kShared].type && i.type == Type::u32);
@@ -315,7 +362,13 @@ class TypeCheck {
       case Op::lane_status: return want(i.type == Type::u32);
       case Op::async_copy: return async_copy(i);
       case Op::inline_ptx: return inline_ptx(i);
-      case Op::async_wait: return want(i.imm < 64, Err::wrong_mode);
+      case Op::async_wait:
+      case Op::bulk_wait: return want(i.imm < 64, Err::wrong_mode);
+      case Op::mbarrier_init:
+      case Op::mbarrier_arrive:
+      case Op::mbarrier_wait: return mbarrier(i);
+      case Op::bulk_load:
+      case Op::bulk_store: return bulk_copy(i);
       case Op::matrix_load:
       case Op::matrix_multiply: return matrix(i);
       case Op::if_: return want(is(i.a, Type::boolean));
@@ -336,6 +389,7 @@ class TypeCheck {
     if (i.a & kShared) {
       if ((i.a & ~kShared) >= v_.shared.size()) return fail(Err::no_such_object), false;
       element = v_.shared[i.a & ~kShared].type;
+      use_as_plain(i.a);
     } else {
       if (i.a >= v_.params.size() || v_.params[i.a].kind == ParamKind::scalar)
         return fail(Err::no_such_object), false;
@@ -351,8 +405,9 @@ class TypeCheck {
   }
 
   const View& v_;
-  std::vector<u32> region_;  // of each value
-  std::vector<u8> open_;     // of each region
+  std::vector<u32> region_;   // of each value
+  std::vector<u8> open_;      // of each region
+  std::vector<u8> mbarrier_;  // of each shared array
   std::vector<Frame> frames_;
   u32 at_ = 0;
   VerifyResult result_;

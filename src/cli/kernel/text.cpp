@@ -87,7 +87,14 @@ constexpr std::string_view kOps[] = {"constant",
                                      "async_copy",
                                      "async_commit",
                                      "async_wait",
-                                     "inline_ptx"};
+                                     "inline_ptx",
+                                     "mbarrier_init",
+                                     "mbarrier_arrive",
+                                     "mbarrier_wait",
+                                     "bulk_load",
+                                     "bulk_store",
+                                     "bulk_commit",
+                                     "bulk_wait"};
 static_assert(std::size(kOps) == std::size_t(kLastOp) + 1);
 constexpr std::string_view kBuiltins[] = {
     "local_x",  "local_y",  "local_z",       "group_x",       "group_y",        "group_z",    "groups_x",
@@ -98,6 +105,7 @@ constexpr std::string_view kShuffles[] = {"lane", "exclusive_or", "up", "down"};
 constexpr std::string_view kVotes[] = {"any", "all"};
 constexpr std::string_view kMatrices[] = {"f16", "bf16", "tf32", "i8", "e4m3", "e5m2"};
 constexpr std::string_view kMatrixParts[] = {"a", "b_rows", "b_columns"};
+constexpr std::string_view kPhases[] = {"token", "parity"};
 constexpr std::string_view kOrders[] = {"relaxed", "acquire", "release", "acq_rel"};
 constexpr std::string_view kScopes[] = {"subgroup", "workgroup", "device", "system"};
 
@@ -114,6 +122,7 @@ std::string_view mode_of(const Inst& i) {
     case Op::subgroup_vote: return kVotes[i.mode];
     case Op::matrix_load: return kMatrixParts[i.mode];
     case Op::matrix_multiply: return kMatrices[i.mode];
+    case Op::mbarrier_wait: return kPhases[i.mode];
     default: return "";
   }
 }
@@ -132,6 +141,9 @@ std::string named(const Inst& i) {
     case Op::ondemand_load:
     case Op::ondemand_prefetch:
     case Op::matrix_load: return " of " + object(i.a);
+    case Op::mbarrier_init:
+    case Op::mbarrier_arrive:
+    case Op::mbarrier_wait: return " of " + object(i.a);
     case Op::store:
     case Op::atomic_store: return " to " + object(i.a);
     default: return "";
@@ -157,7 +169,12 @@ std::string instruction(const View& k, const Inst& i, u32 n) {
   if (i.op == Op::constant || i.op == Op::extract) s += fmt::format(" {:#x}", i.imm);
   if (i.op == Op::async_copy) s += fmt::format(" to {} of {}, {} bytes", object(i.a), object(i.c), i.imm);
   if (i.op == Op::inline_ptx) s += fmt::format(" \"{}\"", k.texts[u32(i.imm)]);
-  if (i.op == Op::async_wait) s += fmt::format(" for all but {}", i.imm);
+  if (i.op == Op::mbarrier_init) s += fmt::format(", {} lanes", i.imm);
+  if (i.op == Op::bulk_store) s += fmt::format(" to {} of {}, {} bytes", object(i.c), object(i.a), i.imm);
+  if (i.op == Op::bulk_load)
+    s += fmt::format(" to {} of {}, {} bytes, by {}", object(i.a), object(i.c), bulk_bytes(i),
+                     object(bulk_mbarrier(i)));
+  if (i.op == Op::async_wait || i.op == Op::bulk_wait) s += fmt::format(" for all but {}", i.imm);
   if (i.op == Op::matrix_load) s += fmt::format(", rows {} apart", i.imm);
   if ((i.op >= Op::atomic_load && i.op <= Op::fence))
     s += fmt::format(", {}, {}", kOrders[std::size_t(i.order)], kScopes[std::size_t(i.scope)]);

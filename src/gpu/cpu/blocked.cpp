@@ -156,7 +156,14 @@ class Maker {
       case Op::matrix_multiply: return matrix(i);
       case Op::async_copy: return async_copy(i);
       case Op::async_commit:
-      case Op::async_wait: return;  // it has been copied
+      case Op::async_wait:
+      case Op::bulk_commit:
+      case Op::bulk_wait: return;  // it has been copied
+      case Op::mbarrier_init:
+      case Op::mbarrier_arrive:
+      case Op::mbarrier_wait: return mbarrier(i);
+      case Op::bulk_load:
+      case Op::bulk_store: return bulk_copy(i);
       case Op::if_:
       case Op::else_:
       case Op::end_if:
@@ -291,6 +298,20 @@ class Maker {
     s.imm = i.imm;
   }
 
+  void bulk_copy(const Inst& i) {
+    async_copy(i);
+    code_.steps.back().run = async_handler(i.op);
+    code_.steps.back().imm = bulk_bytes(i);
+  }
+
+  void mbarrier(const Inst& i) {
+    const u32 phase = i.op == Op::mbarrier_wait ? array(i.c) : 0;
+    const u32 to = i.op == Op::mbarrier_arrive ? place_result(i) : 0;
+    Step& s = emit(i, async_handler(i.op));
+    s.a = i.a, s.c = phase, s.to = to;
+    s.imm = i.imm;
+  }
+
   void matrix(const Inst& i) {
     const bool load = i.op == Op::matrix_load;
     const u32 a = load ? i.a : stored(i.a), b = load ? array(i.b) : stored(i.b), c = load ? 0 : stored(i.c);
@@ -412,15 +433,13 @@ struct Workplace {
   }
 };
 
-Status run(const Workgroup& group) {
-  const Plan& code = *static_cast<const Plan*>(group.data);
-  auto& place = per_thread<Workplace>();
-  std::vector<Region>& regions = place.regions;
+// Lanes [first, last) of a workgroup at its entry.
+void begin(Frame& f, const Workgroup& group, const Plan& code, std::byte* arena, std::vector<Region>& regions,
+           u32 first, u32 last) {
   regions.resize(code.regions);
-  Frame f;
   f.code = &code;
   f.group = &group;
-  f.arena = place.arena(code.arena_bytes);
+  f.arena = arena;
   f.regions = &regions;
   std::memset(f.arena + code.vars_begin, 0, code.vars_end - code.vars_begin);
   f.active = f.at<u8>(code.masks_begin);
@@ -429,8 +448,78 @@ Status run(const Workgroup& group) {
     regions[r].continued = f.active + code.padded * (2 + 2 * r);
   }
   std::memset(f.active, 0, code.padded);
-  std::memset(f.active, 1, code.lanes);
+  std::memset(f.active + first, 1, last - first);
   f.refresh();
+}
+
+Status stuck(const Step* s) {
+  return s->op == Op::mbarrier_wait
+             ? error(Code::invalid_address, "line {}: an mbarrier whose phase nobody ends", s->line)
+             : error(Code::invalid_address, "line {}: barrier that not every lane of the workgroup reaches",
+                     s->line);
+}
+
+// All parts have come to one barrier, with all of their lanes: tells them what barrier_any answers.
+bool meet(std::vector<Frame>& parts) {
+  const Step* const s = parts[0].paused;
+  if (s == nullptr || s->op == Op::mbarrier_wait) return false;
+  u64 any = 0;
+  u32 lanes = 0;
+  for (Frame& f : parts) {
+    if (f.paused != s) return false;
+    lanes += f.count;
+    if (s->op == Op::barrier_any && s->uniform_a) any |= f.scalar(s->a);
+    else if (s->op == Op::barrier_any) f.for_active([&](u32 i) { any |= f.at<u8>(s->a)[i]; });
+  }
+  for (Frame& f : parts)
+    if (s->op == Op::barrier_any) *f.at<u64>(s->to) = any;
+  return lanes == parts[0].code->lanes;
+}
+
+// Parts take turns: each runs until it has come to a barrier, or to a phase that has not ended.
+Status run_parts(const Workgroup& group, const Plan& code, Workplace& place) {
+  const u32 n = (code.lanes + code.part_lanes - 1) / code.part_lanes;
+  std::vector<Frame> parts(n);
+  std::vector<std::vector<Region>> regions(n);
+  std::vector<const Step*> next(n, code.steps.data());
+  std::byte* const arenas = place.arena(code.arena_bytes * n);
+  for (u32 p = 0; p < n; ++p)
+    begin(parts[p], group, code, arenas + std::size_t{code.arena_bytes} * p, regions[p], p * code.part_lanes,
+          std::min(code.lanes, (p + 1) * code.part_lanes));
+  while (true) {
+    bool moved = false;
+    const Step* waiting = nullptr;
+    for (u32 p = 0; p < n; ++p) {
+      Frame& f = parts[p];
+      const bool at_barrier = f.paused && f.paused->op != Op::mbarrier_wait;
+      if (next[p] && !at_barrier) {
+        f.paused = nullptr;
+        const Step* s = next[p]->run(next[p], f);
+        moved = moved || s != nullptr || f.paused == nullptr;
+        while (s != nullptr) s = s->run(s, f);
+        if (!f.error) return std::move(f.error);
+        next[p] = f.paused;
+      }
+      if (next[p]) waiting = next[p];
+    }
+    if (waiting == nullptr) return {};
+    if (meet(parts)) {
+      for (u32 p = 0; p < n; ++p) {
+        next[p] = parts[p].paused + 1;
+        parts[p].paused = nullptr;
+      }
+    } else if (!moved) {
+      return stuck(waiting);
+    }
+  }
+}
+
+Status run(const Workgroup& group) {
+  const Plan& code = *static_cast<const Plan*>(group.data);
+  auto& place = per_thread<Workplace>();
+  if (code.part_lanes) return run_parts(group, code, place);
+  Frame f;
+  begin(f, group, code, place.arena(code.arena_bytes), place.regions, 0, code.lanes);
   for (const Step* s = code.steps.data(); s != nullptr;) s = s->run(s, f);
   return std::move(f.error);
 }
@@ -460,6 +549,7 @@ Result<Native> make_blocked(const kernel::View& kernel, const BlockedOptions& op
   code->lanes = kernel.lanes();
   code->padded = (code->lanes + blocked::kChunk - 1) / blocked::kChunk * blocked::kChunk;
   code->subgroup_size = uses_matrix_units(kernel) ? kernel::kMatrixLanes : options.subgroup_size;
+  code->part_lanes = uses_mbarriers(kernel) ? std::max(code->subgroup_size, kernel::kMatrixLanes) : 0;
   code->params.assign(kernel.params.begin(), kernel.params.end());
   code->shared.assign(kernel.shared.begin(), kernel.shared.end());
   for (kernel::u32 i = 0; i < code->shared.size(); ++i) code->shared_at.push_back(shared_offset(kernel, i));

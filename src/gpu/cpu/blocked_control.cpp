@@ -194,6 +194,10 @@ const Step* return_step(const Step* s, Frame& f) {
 }
 
 const Step* barrier_step(const Step* s, Frame& f) {
+  if (f.code->part_lanes) {
+    f.paused = s;
+    return nullptr;
+  }
   if (f.count != f.code->lanes) {
     f.error = error(Code::invalid_address, "line {}: barrier that not every lane of the workgroup reaches",
                     s->line);

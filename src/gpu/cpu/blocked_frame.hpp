@@ -4,6 +4,8 @@
 // byte, 0 or 1), padded to a multiple of kChunk lanes; a vector value is `width` such arrays. A uniform value
 // is its bits in a u64, as in kernel/semantics.hpp. Both live in the arena at an offset the step names.
 // Elements of lanes that are not active hold garbage: whatever computes without side effects ignores masks.
+// A kernel with mbarriers runs in parts, each with a frame and an arena of its own, of which it uses its
+// lanes.
 #pragma once
 
 #include <gpuio/kernel/semantics.hpp>
@@ -54,6 +56,7 @@ struct Plan {  // what all workgroups share
   std::array<u32, 3> block{};
   u32 lanes = 0, padded = 0;
   u32 subgroup_size = 8;
+  u32 part_lanes = 0;  // not 0: the workgroup runs in parts of so many lanes that wait for each other
   std::vector<Param> params;
   std::vector<SharedArray> shared;
   std::vector<u32> shared_at;
@@ -73,6 +76,7 @@ struct Frame {
   u32 count = 0;           // active lanes
   bool dense = false;      // all lanes of [begin, end) that exist are active
   std::vector<Region>* regions = nullptr;
+  const Step* paused = nullptr;  // of a part: the barrier or wait that it has come to
   Status error{};
 
   template <class T>
@@ -116,6 +120,7 @@ Handler uniform_handler(const Inst& inst);
 Handler memory_handler(const Inst& inst, bool uniform, bool wide_index);
 Handler subgroup_handler(const Inst& inst);
 Handler matrix_handler(const Inst& inst, bool wide_index);
+Handler async_handler(Op op);  // of mbarriers and bulk copies
 Handler control_handler(Op op);
 Handler builtin_handler();  // of what differs between lanes
 

@@ -9,6 +9,7 @@
 #include "gpu/cpu/differential.hpp"
 #include "support/every_operation.hpp"
 #include "support/matrices.hpp"
+#include "support/phases.hpp"
 
 namespace gpuio::gpu::cpu {
 namespace {
@@ -122,6 +123,40 @@ TEST(Blocked, MatrixOperations) {
     ASSERT_TRUE(s) << s.message();
     EXPECT_TRUE(got.bytes == want.bytes) << "type " << int(kernel::detail::kMatrixOf<T>);
   });
+}
+
+TEST(Blocked, MbarriersAndBulkCopies) {
+  using namespace test_kernels;
+  for (const View& k : {two_halves.view(), bulk_ring.view()})
+    expect_like_interpreter(k, {1, 1, 1}, random_contents(k, 5), 8);
+  RandomData data = random_contents(roles.view(), 6);
+  data.bytes[0].resize(7 * 256);
+  data.bits[2] = 7;
+  expect_like_interpreter(roles.view(), {2, 1, 1}, data, 8);
+}
+
+TEST(Blocked, AnMbarrierThatNobodyEndsAndABarrierThatSomeMissAreErrors) {
+  const auto message = [](auto lambda) {
+    const Program p = trace_program(lambda, "stuck", {64, 1, 1});
+    RandomData data = random_contents(p.view(), 1);
+    return run_blocked(p.view(), {1, 1, 1}, data).message();
+  };
+  EXPECT_THAT(message([](Ctx k, Out<u32, 64> y) {
+                k.unchecked_races("nobody meets anybody");
+                auto full = k.mbarrier(64);
+                GPU_IF(k.tid() < 32) full.wait();
+                y[k.tid()] = 1u;
+              }),
+              HasSubstr("an mbarrier whose phase nobody ends"));
+  EXPECT_THAT(message([](Ctx k, InOut<u32, 64> y) {
+                k.unchecked_races("nobody meets anybody");
+                auto full = k.mbarrier(64);
+                GPU_IF(k.tid() < 32) full.arrive();
+                k.barrier();
+                full.wait();
+                y[k.tid()] = 1u;
+              }),
+              HasSubstr("phase nobody ends"));
 }
 
 TEST(Blocked, InactiveLanesTouchNothing) {

@@ -205,6 +205,8 @@ struct Lane {
     constexpr Shape s = facts.value[I].shape;
     static_assert(!is_matrix(i.op),
                   "matrix operations are not made native: load the kernel without its native form");
+    static_assert(!is_mbarrier(i.op) && !is_bulk(i.op),
+                  "mbarriers and bulk copies are not made native: load the kernel without its native form");
     static_assert(i.op != Op::inline_ptx, "inline PTX runs on CUDA only");
     if constexpr (i.op == Op::constant || i.op == Op::barrier || i.op == Op::barrier_any) return;
     else if constexpr (i.op == Op::fence) fence(i.order);

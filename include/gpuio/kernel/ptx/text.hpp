@@ -116,6 +116,8 @@ struct Out {
   View k;
   u32 sm;
   Sink& sink;
+  u32 target = 70;      // that the text is for: what the kernel needs
+  bool fences = false;  // lanes write what the async proxy reads or overwrites
 
   constexpr void piece(std::string_view s) { sink.append(s); }
   constexpr void piece(u64 v) { sink.append(decimal(v)); }
@@ -161,6 +163,8 @@ struct Needs {
 };
 constexpr Needs needs(const Inst& i) {
   if (i.op == Op::inline_ptx) return {u32(i.imm >> 32 & 0xffff), u32(i.imm >> 48)};
+  if (is_bulk(i.op)) return {90, 80};
+  if (is_mbarrier(i.op)) return {80, i.op == Op::mbarrier_wait ? 71u : 70u};
   if (!is_matrix(i.op)) return {};
   const Matrix what{i.mode};
   const bool eighths = i.op == Op::matrix_multiply && (what == Matrix::of_e4m3 || what == Matrix::of_e5m2);
