@@ -26,9 +26,6 @@ class Attention {
   Attention(Ctx k, const AttentionSpec& spec) : k_(k), t_(k.tracer()), b_(t_.build), s_(spec) {}
 
   void trace() {
-    k_.unchecked_races(
-        "each element of the tiles is written by the one lane that loads or computes it, between barriers; "
-        "shifts and masks place it");
     tile_q_ = b_.shared(Type::f32, s_.rows() * row());
     tile_kv_ = b_.shared(Type::f32, s_.keys * row());
     scores_ = b_.shared(Type::f32, s_.rows() * (s_.keys + 1));

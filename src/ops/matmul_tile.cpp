@@ -68,9 +68,6 @@ class Matmul {
   }
 
   void trace() {
-    k_.unchecked_races(
-        "each element of the tiles is written by the one lane that loads it, between barriers; divisions "
-        "place it");
     const auto m = scalar<u32>(kM);
     const auto down = tiles(m, w_.rows);
     std::array<u32, kPartsMax> end{};  // of each part, in tiles from the left

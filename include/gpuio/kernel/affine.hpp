@@ -1,127 +1,20 @@
 // What is known about integers in a kernel while compiling: a range for each value, and its form as a sum of
-// symbols times constants. The verifier compares indices of two lanes with it.
+// symbols times constants (symbols.hpp). The verifier compares indices of two lanes with it.
 //
-// A symbol is a value that no sum explains: a lane coordinate, the trip number of a for, a loaded value.
 // Sums are taken in the integers; the devices take them modulo 2^32 or 2^64, which gives the same element
 // wherever the index is in range. Literal types, constexpr.
 #pragma once
 
+#include <gpuio/kernel/symbols.hpp>
 #include <gpuio/kernel/verify_flow.hpp>
+
+#include <bit>
 
 namespace gpuio::kernel::detail {
 
-inline constexpr i64 kHuge = i64{1} << 61;  // stands for everything beyond: nothing is known of such a value
-
-constexpr i64 clamp(i64 v) { return v > kHuge ? kHuge : v < -kHuge ? -kHuge : v; }
-constexpr i64 sat_add(i64 a, i64 b) { return clamp(a + b); }  // both within ±2^61
-constexpr i64 sat_mul(i64 a, i64 b) {
-  if (a == 0 || b == 0) return 0;
-  const i64 x = a < 0 ? -a : a, y = b < 0 ? -b : b;
-  if (x > kHuge / y) return (a < 0) == (b < 0) ? kHuge : -kHuge;
-  return clamp(a * b);
-}
-
-struct Range {
-  i64 lo = 0, hi = 0;
-  constexpr bool operator==(const Range&) const = default;
-  constexpr bool huge() const { return hi >= kHuge || lo <= -kHuge; }
-  constexpr bool within(Range o) const { return lo >= o.lo && hi <= o.hi; }
-  constexpr Range join(Range o) const { return {lo < o.lo ? lo : o.lo, hi > o.hi ? hi : o.hi}; }
-};
-constexpr Range operator+(Range a, Range b) { return {sat_add(a.lo, b.lo), sat_add(a.hi, b.hi)}; }
-constexpr Range operator*(i64 k, Range a) {
-  const i64 x = sat_mul(k, a.lo), y = sat_mul(k, a.hi);
-  return k >= 0 ? Range{x, y} : Range{y, x};
-}
-
-constexpr Range range_of_type(Type t) {
-  switch (t) {
-    case Type::boolean: return {0, 1};
-    case Type::u8: return {0, 255};
-    case Type::i8: return {-128, 127};
-    case Type::u16: return {0, 65535};
-    case Type::i16: return {-32768, 32767};
-    case Type::u32: return {0, 0xffffffff};
-    case Type::i32: return {-(i64{1} << 31), (i64{1} << 31) - 1};
-    case Type::u64: return {0, kHuge};
-    default: return {-kHuge, kHuge};
-  }
-}
-constexpr i64 constant_value(const Inst& i) {
-  if (is_signed(i.type) && size_of(i.type) < 8) {
-    const u32 shift = 64 - 8 * size_of(i.type);
-    return i64(i.imm << shift) >> shift;
-  }
-  return i.imm > u64(kHuge) && !is_signed(i.type) ? kHuge : clamp(i64(i.imm));
-}
-
-// A sum: constant + Σ coefficient * symbol, sorted by symbol, none zero.
-struct Affine {
-  static constexpr u32 kTerms = 8;
-  struct Term {
-    u32 symbol = 0;
-    i64 factor = 0;
-    constexpr bool operator==(const Term&) const = default;
-  };
-  i64 constant = 0;
-  u32 count = 0;
-  bool known = true;
-  std::array<Term, kTerms> terms{};
-
-  constexpr i64 factor(u32 symbol) const {
-    for (u32 i = 0; i < count; ++i)
-      if (terms[i].symbol == symbol) return terms[i].factor;
-    return 0;
-  }
-  constexpr void add(u32 symbol, i64 f) {
-    if (f == 0 || !known) return;
-    u32 at = 0;
-    while (at < count && terms[at].symbol < symbol) ++at;
-    if (at < count && terms[at].symbol == symbol) {
-      terms[at].factor = sat_add(terms[at].factor, f);
-      if (terms[at].factor == 0) {
-        for (u32 i = at + 1; i < count; ++i) terms[i - 1] = terms[i];
-        --count;
-      }
-      return;
-    }
-    if (count == kTerms) {
-      known = false;
-      return;
-    }
-    for (u32 i = count++; i > at; --i) terms[i] = terms[i - 1];
-    terms[at] = {symbol, f};
-  }
-  constexpr bool operator==(const Affine& o) const {
-    if (constant != o.constant || count != o.count || known != o.known) return false;
-    for (u32 i = 0; i < count; ++i)
-      if (!(terms[i] == o.terms[i])) return false;
-    return true;
-  }
-};
-// a + k * b
-constexpr Affine sum(Affine a, i64 k, const Affine& b) {
-  a.known = a.known && b.known && b.constant > -kHuge / 4 && b.constant < kHuge / 4 && k > -(i64{1} << 33) &&
-            k < (i64{1} << 33);
-  if (!a.known) return a;
-  a.constant = sat_add(a.constant, sat_mul(k, b.constant));
-  for (u32 i = 0; i < b.count; ++i) a.add(b.terms[i].symbol, sat_mul(k, b.terms[i].factor));
-  return a;
-}
-
 // Ranges and sums of all integer values of a kernel.
-class Integers {
+class Integers : public Symbols {
  public:
-  // Lane coordinates are the first symbols.
-  enum : u32 { kX, kY, kZ, kSubgroupLane, kSubgroupIndex, kCoordinates };
-  struct Symbol {
-    Range range{};
-    u32 position = 0;        // the instruction that made it; 0: the same throughout the kernel
-    bool divergent = false;  // lanes have their own
-    bool exact = false;      // takes every value of its range (lane coordinates, trip numbers)
-    bool grid = false;       // the workgroup's place in the grid
-  };
-
   constexpr Integers(const View& v, const Flow& flow) : v_(v), flow_(flow) {
     ranges();
     sums();
@@ -129,16 +22,9 @@ class Integers {
 
   constexpr Range range(u32 value) const { return range_[value]; }
   constexpr const Affine& sum_of(u32 value) const { return sums_[sum_[value]]; }
-  constexpr const Symbol& symbol(u32 s) const { return symbols_[s]; }
   // Two values with one number are equal wherever both are defined, in one iteration.
   constexpr u32 number(u32 value) const { return number_[value]; }
   constexpr u32 end_of(u32 opening) const { return end_[opening]; }  // the bracket that closes it
-  constexpr Range bounds(const Affine& a) const {
-    if (!a.known) return {-kHuge, kHuge};
-    Range r{a.constant, a.constant};
-    for (u32 i = 0; i < a.count; ++i) r = r + a.terms[i].factor * symbols_[a.terms[i].symbol].range;
-    return r;
-  }
 
  private:
   constexpr Range builtin_range(Builtin b) const {
@@ -242,10 +128,6 @@ class Integers {
   }
 
   // Sums and value numbers: forward, once. A var_load is numbered by the store it sees.
-  constexpr u32 new_symbol(Range r, u32 position, bool divergent, bool exact = false) {
-    symbols_.push_back({r, position, divergent, exact, false});
-    return u32(symbols_.size() - 1);
-  }
   constexpr void sums() {
     const u32 n = u32(v_.insts.size());
     const bool many = v_.lanes() > 1;
@@ -385,11 +267,6 @@ class Integers {
     return op <= Op::compose;  // leaves, arithmetic, comparison, select, casts, vectors
   }
 
-  constexpr Affine alone(u32 symbol) const {
-    Affine a;
-    a.add(symbol, 1);
-    return a;
-  }
   constexpr Affine opaque(u32 n) { return alone(new_symbol(range_[n], position_[n], flow_.divergent(n))); }
   constexpr Affine sum_of_inst(u32 n) {
     const Inst& i = v_.insts[n];
@@ -423,13 +300,88 @@ class Integers {
         break;
       case Op::rem:
         if (bounds(sum_of(i.a)).within({0, range_[i.b].lo - 1})) return sum_of(i.a);
-        r.known = false;
+        r = quotient(i, false);
         break;
+      case Op::div: r = quotient(i, true); break;
+      case Op::shr: r = shifted_right(i); break;
+      case Op::bit_and: r = masked(i); break;
+      case Op::bit_or:
+      case Op::bit_xor: r = disjoint(sum_of(i.a), i.b); break;
       case Op::for_: return counter(n);
       default: r.known = false;
     }
     return r.known ? r : opaque(n);
   }
+
+  // --- Division by constants ---
+  static constexpr bool is_power(i64 c) { return c > 0 && (c & (c - 1)) == 0; }
+  static constexpr Affine unknown() {
+    Affine r;
+    r.known = false;
+    return r;
+  }
+  // Is the value of the device the sum itself?
+  constexpr bool unwrapped(u32 value) const {
+    const Range r = bounds(sum_of(value));
+    return !r.huge() && r.within(range_of_type(v_.insts[value].type));
+  }
+  // A known value's bits, of its type.
+  constexpr bool constant_bits(u32 value, u64& bits) const {
+    const Inst& i = v_.insts[value];
+    const Affine& a = sum_of(value);
+    if (i.op == Op::constant) bits = i.imm;
+    else if (a.known && a.count == 0) bits = u64(a.constant);
+    else return false;
+    if (size_of(i.type) < 8) bits &= (u64{1} << 8 * size_of(i.type)) - 1;
+    return true;
+  }
+  // a / b or a % b.
+  constexpr Affine quotient(const Inst& i, bool high) {
+    const Affine& by = sum_of(i.b);
+    if (!by.known || by.count != 0 || by.constant <= 0) return unknown();
+    const bool any = !high && !is_signed(i.type) && is_power(by.constant);  // divides what wraps
+    if (!any && (!unwrapped(i.a) || bounds(sum_of(i.a)).lo < 0)) return unknown();
+    const Parts parts = divide(sum_of(i.a), by.constant);
+    return high ? parts.high : parts.low;
+  }
+  constexpr Affine shifted_right(const Inst& i) {
+    u64 by = 0;
+    if (!constant_bits(i.b, by) || by >= 8 * size_of(i.type) || !unwrapped(i.a)) return unknown();
+    return by < 40 ? divide(sum_of(i.a), i64{1} << by).high : unknown();
+  }
+  // With bits of the mask side by side: what is below them is taken away, and what is above.
+  constexpr Affine masked(const Inst& i) {
+    u64 mask = 0;
+    u32 value = i.a;
+    if (!constant_bits(i.b, mask)) {
+      if (!constant_bits(i.a, mask)) return unknown();
+      value = i.b;
+    }
+    const u32 from = u32(std::countr_zero(mask)), width = 8 * size_of(i.type);
+    if (mask == 0 || (mask >> from & ((mask >> from) + 1)) != 0) return unknown();
+    const u32 to = u32(64 - std::countl_zero(mask));
+    Affine r = sum_of(value);
+    if (to < width) r = to <= 40 ? divide(r, i64{1} << to).low : unknown();
+    if (from > 0) r = from <= 40 ? sum(Affine{}, i64{1} << from, divide(r, i64{1} << from).high) : unknown();
+    return r;
+  }
+  // a | b or a ^ b of no common bits.
+  constexpr Affine disjoint(Affine high, u32 b) const {
+    Affine low = sum_of(b);
+    for (u32 side = 0; side < 2; ++side) {
+      const Range r = bounds(low);
+      i64 size = 1;
+      while (size <= r.hi && size < kMostDivisor) size *= 2;
+      bool clear = high.known && low.known && r.lo >= 0 && r.hi < size && high.constant % size == 0;
+      for (u32 t = 0; t < high.count; ++t) clear = clear && high.terms[t].factor % size == 0;
+      if (clear) return sum(high, 1, low);
+      const Affine other = high;
+      high = low;
+      low = other;
+    }
+    return unknown();
+  }
+
   constexpr Affine builtin(u32 n, Builtin b) {
     Affine r;
     switch (b) {
@@ -475,7 +427,6 @@ class Integers {
   std::vector<u32> sum_;  // of each value: which of sums_; 0: not known
   std::vector<Affine> sums_;
   std::vector<u8> needed_;
-  std::vector<Symbol> symbols_;
   std::vector<u32> number_, own_, position_, seen_, table_, end_;
 };
 

@@ -18,7 +18,7 @@
 // constexpr; needs what verify_types.hpp and verify_flow.hpp establish.
 #pragma once
 
-#include <gpuio/kernel/affine.hpp>
+#include <gpuio/kernel/two_lanes.hpp>
 #include <gpuio/kernel/verify_async.hpp>
 
 namespace gpuio::kernel::detail {
@@ -288,75 +288,10 @@ class Memory {
     return false;
   }
 
-  // --- Ranges under conditions ---
-  // The difference of two indices, or one index: the first's symbols stand for themselves; the second's,
-  // where its lane or iteration is another, have a number above all.
-  static constexpr u32 kSecond = u32{1} << 30;
-  constexpr Affine second(const Affine& a, u32 old_begin, u32 old_end) const {
-    Affine r;
-    r.constant = a.constant;
-    r.known = a.known;
-    for (u32 i = 0; i < a.count; ++i) {
-      const Integers::Symbol& s = ints_.symbol(a.terms[i].symbol);
-      const bool varies = old_end && s.position >= old_begin && s.position < old_end && s.position != 0;
-      r.add(a.terms[i].symbol | (s.divergent || varies ? kSecond : 0), a.terms[i].factor);
-    }
-    return r;
-  }
-  constexpr void gather(std::vector<Affine>& out, u32 fact, bool is_second, u32 old_begin,
-                        u32 old_end) const {
-    for (u32 f = fact; f != kNone; f = facts_[f].parent) {
-      if (!facts_[f].understood || !facts_[f].sum.known) continue;
-      out.push_back(is_second ? second(facts_[f].sum, old_begin, old_end) : facts_[f].sum);
-    }
-  }
-  constexpr Range symbol_range(u32 s, const std::vector<Affine>& facts) const {
-    Range r = ints_.symbol(s & ~kSecond).range;
-    for (const Affine& f : facts) {
-      const i64 k = f.factor(s);
-      i64 rest = f.constant;  // factor * s + rest >= 0, the other symbols at their most
-      bool bounded = k != 0;
-      for (u32 t = 0; t < f.count && bounded; ++t) {
-        if (f.terms[t].symbol == s) continue;
-        const Range other = f.terms[t].factor * ints_.symbol(f.terms[t].symbol & ~kSecond).range;
-        bounded = !other.huge();
-        rest = sat_add(rest, other.hi);
-      }
-      if (!bounded) continue;
-      if (k > 0) {
-        const i64 least = rest >= 0 ? -(rest / k) : (-rest + k - 1) / k;
-        if (least > r.lo) r.lo = least;
-      } else {
-        const i64 most = rest >= 0 ? rest / -k : -((-rest + -k - 1) / -k);
-        if (most < r.hi) r.hi = most;
-      }
-    }
-    return r;
-  }
-  constexpr i64 lowest(const Affine& a, const std::vector<Affine>& facts) const {
-    i64 lo = a.constant;
-    for (u32 i = 0; i < a.count; ++i) {
-      const Range r = symbol_range(a.terms[i].symbol, facts);
-      lo = sat_add(lo, (a.terms[i].factor * r).lo);
-    }
-    return a.known ? lo : -kHuge;
-  }
-  // The least value of a, also after taking a condition (>= 0) off it, as often as a shared symbol says.
-  constexpr i64 least(const Affine& a, const std::vector<Affine>& facts) const {
-    i64 best = lowest(a, facts);
-    for (const Affine& f : facts) {
-      if (f.count < 2) continue;
-      for (u32 t = 0; t < f.count; ++t) {
-        const i64 mine = a.factor(f.terms[t].symbol), its = f.terms[t].factor;
-        if (mine == 0 || mine % its != 0 || mine / its <= 0) continue;
-        const i64 lo = lowest(sum(a, -(mine / its), f), facts);
-        if (lo > best) best = lo;
-      }
-    }
-    return best;
-  }
-  constexpr i64 most(const Affine& a, const std::vector<Affine>& facts) const {
-    return -least(sum(Affine{}, -1, a), facts);
+  // Appends the conditions that are understood.
+  constexpr void gather(std::vector<Affine>& out, u32 fact) const {
+    for (u32 f = fact; f != kNone; f = facts_[f].parent)
+      if (facts_[f].understood && facts_[f].sum.known) out.push_back(facts_[f].sum);
   }
 
   // --- Races ---
@@ -414,9 +349,10 @@ class Memory {
   }
   constexpr bool single_lane() const {
     std::vector<Affine> facts;
-    gather(facts, fact_, false, 0, 0);
-    gather(facts, fact_, true, 0, 0);
-    return same_pins(facts);
+    gather(facts, fact_);
+    const u32 first = u32(facts.size());
+    gather(facts, fact_);
+    return TwoLanes(ints_, Affine{}, Affine{}, facts, first, {0, 0}).one_lane(1, 1);
   }
   static constexpr bool writes(Kind k) { return k == Kind::write || k == Kind::atomic_write; }
   static constexpr bool atomic(Kind k) { return k >= Kind::atomic_read; }
@@ -436,91 +372,17 @@ class Memory {
     return !a.landed && (a.inst != b.inst || a.old_end);
   }
   constexpr bool safe(const Access& a, const Access& b) const {
-    const Affine& x = ints_.sum_of(v_.insts[a.inst].b);
-    const Affine y = second(ints_.sum_of(v_.insts[b.inst].b), a.old_begin, a.old_end);
-    const Affine d = sum(x, -1, y);
-    if (!d.known) return false;
+    const Affine &x = ints_.sum_of(v_.insts[a.inst].b), &y = ints_.sum_of(v_.insts[b.inst].b);
+    if (!x.known || !y.known) return false;
     std::vector<Affine> facts;
-    gather(facts, a.fact, false, 0, 0);
-    gather(facts, b.fact, true, a.old_begin, a.old_end);
-    if (apart(d, a.span, b.span, facts)) return true;
+    gather(facts, a.fact);
+    const u32 first = u32(facts.size());
+    gather(facts, b.fact);
+    const TwoLanes lanes(ints_, x, y, facts, first, {a.old_begin, a.old_end});
+    if (!lanes.known()) return false;
+    if (lanes.apart(a.span, b.span)) return true;
     if (under_way(a, b)) return false;  // nor is it the lane's own
-    if (injective(d, a.span > b.span ? a.span : b.span, facts)) return true;
-    return same_pins(facts);
-  }
-  // x - y is never in (-span of a, span of b).
-  constexpr bool apart(const Affine& d, i64 width_a, i64 width_b, const std::vector<Affine>& facts) const {
-    if (least(d, facts) >= width_b || most(d, facts) <= -width_a) return true;
-    if (width_a == 1 && width_b == 1 && d.count) {  // different remainders
-      i64 g = 0;
-      for (u32 i = 0; i < d.count; ++i) {
-        i64 p = d.terms[i].factor < 0 ? -d.terms[i].factor : d.terms[i].factor;
-        while (p) {
-          const i64 r = g % p;
-          g = p;
-          p = r;
-        }
-      }
-      if (d.constant % g != 0) return true;
-    }
-    // A symbol of few values, such as which half of a double buffer: each on its own.
-    for (u32 i = 0; i < d.count; ++i) {
-      const Affine::Term t = d.terms[i];
-      const Range r = ints_.symbol(t.symbol & ~kSecond).range;
-      if (t.symbol & kSecond || ints_.symbol(t.symbol).divergent || r.hi - r.lo > 3) continue;
-      bool all = true;
-      for (i64 v = r.lo; v <= r.hi && all; ++v) {
-        Affine one = d;
-        one.add(t.symbol, -t.factor);
-        one.constant = sat_add(one.constant, sat_mul(v, t.factor));
-        all = least(one, facts) >= width_b || most(one, facts) <= -width_a;
-      }
-      if (all) return true;
-    }
-    return false;
-  }
-  // d is Σ f * g, each factor f dwarfing all below it, so that zero means every g = 0; and those g that are
-  // the difference of one lane coordinate say together that it is one lane.
-  constexpr bool injective(const Affine& d, i64 width, const std::vector<Affine>& facts) const {
-    if (d.constant != 0) return false;
-    u32 named = 0;  // coordinates, by bit
-    for (u32 c = 0; c < Integers::kCoordinates; ++c) {
-      const Range a = symbol_range(c, facts), b = symbol_range(c | kSecond, facts);
-      if (a == b && a.lo == a.hi) named |= 1u << c;
-    }
-    i64 below = width - 1;
-    for (i64 done = 0;;) {
-      i64 factor = kHuge;  // the next larger one
-      for (u32 i = 0; i < d.count; ++i) {
-        const i64 f = d.terms[i].factor < 0 ? -d.terms[i].factor : d.terms[i].factor;
-        if (f > done && f < factor) factor = f;
-      }
-      if (factor == kHuge) break;
-      if (factor <= below) return false;
-      Range g{0, 0};
-      u32 terms = 0, first = 0;
-      for (u32 i = 0; i < d.count; ++i) {
-        const Affine::Term t = d.terms[i];
-        if (t.factor != factor && t.factor != -factor) continue;
-        if (terms++ == 0) first = t.symbol;
-        g = g + (t.factor / factor) * symbol_range(t.symbol, facts);
-      }
-      below = sat_add(below, sat_mul(factor, g.hi > -g.lo ? g.hi : -g.lo));
-      if (terms == 2 && first < Integers::kCoordinates && d.factor(first | kSecond) == -d.factor(first))
-        named |= 1u << first;
-      done = factor;
-    }
-    return (named & 7) == 7 || (named >> Integers::kSubgroupLane & 3) == 3;
-  }
-  // The conditions leave one lane only, the same for both.
-  constexpr bool same_pins(const std::vector<Affine>& facts) const {
-    const auto equal = [&](u32 c) { return symbol_range(c, facts) == symbol_range(c | kSecond, facts); };
-    const auto point = [&](u32 c) {
-      const Range r = symbol_range(c, facts);
-      return r.lo == r.hi && equal(c);
-    };
-    return (point(Integers::kX) && point(Integers::kY) && point(Integers::kZ)) ||
-           (point(Integers::kSubgroupLane) && point(Integers::kSubgroupIndex));
+    return lanes.one_lane(a.span, b.span) || lanes.nobody();
   }
 
   // --- Indices ---
@@ -530,26 +392,26 @@ class Memory {
     const Affine& x = ints_.sum_of(at);
     if (!x.known) return;
     const u32 multiple = alignment_of(i);
-    bool exact = true, aligned = multiple > 1;
-    for (u32 t = 0; t < x.count; ++t) {
-      exact = exact && ints_.symbol(x.terms[t].symbol).exact;
-      aligned = aligned && x.terms[t].factor % multiple == 0;
-    }
+    bool aligned = multiple > 1;
+    for (u32 t = 0; t < x.count; ++t) aligned = aligned && x.terms[t].factor % multiple == 0;
     if (aligned && x.constant % multiple != 0) {
       result_ = {Err::vector_misaligned, i.line, u32(x.constant), multiple};
       return;
     }
     if (elements == 0) return;
     std::vector<Affine> facts;
-    gather(facts, fact_, false, 0, 0);
+    gather(facts, fact_);
+    const TwoLanes lane(ints_, x, Affine{}, facts, u32(facts.size()), {0, 0});
+    if (!lane.known()) return;
     constexpr u64 kMost = ~u64{0} >> 1;  // a kernel read from bytes may declare more
     const i64 last = i64(elements < kMost ? elements : kMost) - i64(span_of(i));
-    const i64 lo = least(x, facts), hi = most(x, facts);
+    const i64 lo = lane.least(), hi = lane.most();
     if (lo > hi) return;  // never runs
     if (lo <= last && hi >= 0) {
       if (lo >= 0 && hi <= last) return;
-      if (!exact || blind(fact_, x)) return;
+      if (!lane.exact() || blind(fact_, x)) return;
     }
+    if (lane.nobody() || (lane.least(true) >= 0 && lane.most(true) <= last)) return;
     result_ = {Err::index_out_of_range, i.line, u32(hi > last ? hi : lo), u32(elements)};
   }
   // May a condition around keep x from values of its range, in a way that is not understood? Conditions on
@@ -565,7 +427,8 @@ class Memory {
         if (!symbol.exact && symbol.divergent) return true;
         open = open || !symbol.exact;
         grid = grid || symbol.grid;
-        shared = shared || x.factor(s.terms[t].symbol) != 0;
+        for (u32 e = 0; e < x.count; ++e)
+          shared = shared || ints_.root(x.terms[e].symbol) == ints_.root(s.terms[t].symbol);
       }
       if (open && shared && !grid) return true;
     }
