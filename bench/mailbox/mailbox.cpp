@@ -1,8 +1,8 @@
 // What a miss costs before any drive is asked: a lane's whole way through the protocol and the service, for
 // pages of 512 bytes that lie in memory, against two threads that do nothing but hand a flag to each other.
 //
-// A lane is the protocol's own steps on a thread (device/native.hpp), as on the CPU device. "Protocol alone"
-// is the same lane with a thread that answers without bringing anything: what the words themselves cost.
+// A lane is the protocol's own steps on a thread (device/native.hpp), as on the CPU device. "Mailbox round
+// trip" is the same lane with a thread that answers without bringing anything.
 #include <gpuio/device/native.hpp>
 #include <gpuio/device/service.hpp>
 
@@ -171,15 +171,15 @@ class Responder {
           const OnCore second(1);
           device::Native words(cache.words());
           std::vector<device::Slot> slots(cache.mailboxes());
+          paging::Asks asks(*cache.words().requests, cache.mailboxes());
           while (!stop_.load(std::memory_order_relaxed))
-            for (std::uint32_t box = 0; box < slots.size(); ++box) {
+            asks.each_new([&](std::uint32_t box) {
               device::Slot& slot = slots[box];
-              device::serve(words, slot, box);
-              if (slot.at == device::kLook) continue;
               while (slot.at != device::kWork) device::serve(words, slot, box);
+              asks.saw(box, slot.sequence);
               device::answer(slot, 0, false);
               while (slot.at != device::kLook) device::serve(words, slot, box);
-            }
+            });
         }) {}
   ~Responder() {
     stop_.store(true, std::memory_order_relaxed);
@@ -216,43 +216,42 @@ constexpr auto kNothing = [] {};
 // Each contender's threads live only while it is measured: two cores are all there may be.
 void round_trips(Report& report) {
   const std::uint32_t times = report.smoke() ? 200 : 20'000;
-  Case& median = report.add("round trip, median", "ns", Better::less);
-  Case& tail = report.add("round trip, p99", "ns", Better::less);
   World world(64);
-  const auto add = [&](const char* who, Percentiles p) {
-    median.add(who, p.p50);
-    tail.add(who, p.p99);
+  const auto protocol = [&] {
+    World other(64);  // its own cache: what it brings is nothing
+    Responder responder(*other.cache);
+    Reader reader(other, false);
+    return percentiles(times, [&] { reader.read(); }, kNothing);
   };
-  const std::vector<std::pair<const char*, std::function<Percentiles()>>> contenders{
-      {"ours",
-       [&] {
-         auto service = start_service(world);
-         Reader reader(world);
-         service->begin();
-         const Percentiles p = percentiles(times, [&] { reader.read(); }, kNothing);
-         if (Status s = service->end(1'000'000'000); !s) die(s.message());
-         return p;
-       }},
-      {"protocol alone",
-       [&] {
-         // Its own cache: what it brings is nothing.
-         World other(64);
-         Responder responder(*other.cache);
-         Reader reader(other, false);
-         return percentiles(times, [&] { reader.read(); }, kNothing);
-       }},
-      {"flag", [&] {
-         Echo echo(false);
-         return percentiles(times, [&] { echo.ask(false); }, kNothing);
-       }}};
-  for (unsigned round = 0; round < report.pairs(); ++round)
-    for (std::size_t i = 0; i < contenders.size(); ++i) {
-      const auto& [who, run] = contenders[(i + round) % contenders.size()];
-      add(who, run());
-    }
-  median.target("flag", 1.4);
-  median.note(
-      "a miss of a page of 512 bytes in memory; protocol alone: the lane's steps and an answer, no page");
+  const auto miss = [&] {
+    auto service = start_service(world);
+    Reader reader(world);
+    service->begin();
+    const Percentiles p = percentiles(times, [&] { reader.read(); }, kNothing);
+    if (Status s = service->end(1'000'000'000); !s) die(s.message());
+    return p;
+  };
+  const auto flag = [&] {
+    Echo echo(false);
+    return percentiles(times, [&] { echo.ask(false); }, kNothing);
+  };
+  const auto compare = [&](const char* name, const char* note, std::function<Percentiles()> ours) {
+    Case& median = report.add(fmt::format("{}, median", name), "ns", Better::less);
+    Case& tail = report.add(fmt::format("{}, p99", name), "ns", Better::less);
+    const std::pair<const char*, std::function<Percentiles()>> contenders[]{{"ours", ours}, {"flag", flag}};
+    for (unsigned round = 0; round < report.pairs(); ++round)
+      for (std::size_t i = 0; i < 2; ++i) {
+        const auto& [who, run] = contenders[(i + round) % 2];
+        const Percentiles p = run();
+        median.add(who, p.p50);
+        tail.add(who, p.p99);
+      }
+    median.note(note);
+    return &median;
+  };
+  compare("mailbox round trip", "a lane's steps from the miss to the answer and back, no page", protocol)
+      ->target("flag", 1.4);
+  compare("miss", "the same with the service's thread and a page of 512 bytes, which is memory", miss);
 }
 
 void asleep(Report& report) {

@@ -59,7 +59,7 @@ enum class Cap : std::uint32_t {
   resize = 1 << 7,         // writing past the end grows it
   durable = 1 << 8,        // flush reaches stable storage
   threads = 1 << 9,        // needs threads of its own
-  mapped = 1 << 10,        // `address` gives the bytes themselves
+  mapped = 1 << 10,        // `address` gives the bytes themselves; the target never shrinks
 };
 using Caps = std::uint32_t;
 constexpr bool has(Caps caps, Cap c) { return caps & std::uint32_t(c); }

@@ -46,7 +46,7 @@ void Pager::submit(std::span<PageRead* const> reads) {
   const std::uint64_t longest =
       std::clamp<std::uint64_t>(kOperationBytes / space_.page_bytes(), 1, kOperationPages);
   for (std::size_t i = 0; i < sorted_.size();) {
-    const auto range = space_.find(sorted_[i]->page);
+    const Range* const range = finder_.find(sorted_[i]->page);
     if (!range) {
       last_error_ = fmt::format("page {} belongs to no array", sorted_[i]->page);
       deliver(*sorted_[i++], Code::invalid_address);
@@ -63,6 +63,7 @@ void Pager::submit(std::span<PageRead* const> reads) {
 }
 
 void Pager::start(std::span<PageRead* const> run, const Range& range) {
+  if (range.memory != nullptr) return copy(run, range);
   auto queue = queue_of(*range.engine);
   if (!queue) {
     last_error_ = queue.error().message();
@@ -82,6 +83,17 @@ void Pager::start(std::span<PageRead* const> run, const Range& range) {
   operation.op.segments = operation.segments;
   operation.op.user = &operation;
   waiting_.emplace_back(*queue, &operation);
+}
+
+// What is memory already takes no operation.
+void Pager::copy(std::span<PageRead* const> run, const Range& range) {
+  for (PageRead* read : run) {
+    const std::uint64_t at = (read->page - range.first) * space_.page_bytes();
+    const std::uint64_t have = std::min(space_.page_bytes(), range.bytes - at);
+    std::memcpy(read->to, range.memory + at, have);
+    std::memset(read->to + have, 0, space_.page_bytes() - have);
+    deliver(*read, Code::ok);
+  }
 }
 
 // Hands over what the queues take now; one queue that is full does not hold up another engine's.

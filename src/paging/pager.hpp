@@ -65,12 +65,14 @@ class Pager {
 
   Result<io::Queue*> queue_of(io::Engine& engine);
   void start(std::span<PageRead* const> run, const Range& range);
+  void copy(std::span<PageRead* const> run, const Range& range);
   void push_waiting();
   void finish(Operation& operation);
   void deliver(PageRead& read, Code code);
   Operation& take_operation();
 
   const Space& space_;
+  Finder finder_{space_};
   const std::uint32_t depth_;
   std::vector<std::pair<io::Engine*, std::unique_ptr<io::Queue>>> queues_;
   std::vector<std::unique_ptr<Operation>> operations_;  // all there are

@@ -3,7 +3,6 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <cstring>
 
 namespace gpuio::paging {
@@ -18,11 +17,12 @@ using device::Scope;
 
 Service::Service(Cache& cache, const Space& space, const ServiceOptions& options, Copier* copier)
     : cache_(cache),
-      space_(space),
+      finder_(space),
       copier_(copier),
       options_(options),
       words_(cache.words()),
       pager_(space, options.depth),
+      asks_(*cache.words().requests, cache.mailboxes()),
       slots_(cache.mailboxes()),
       reads_(cache.mailboxes()),
       seen_ns_(cache.mailboxes()),
@@ -34,7 +34,7 @@ Service::Service(Cache& cache, const Space& space, const ServiceOptions& options
     reads_[m].user = &slots_[m];
     // What an earlier service on this cache has seen; sequence numbers count on for ever.
     slots_[m].sequence = std::uint32_t(words_.load(Field::ask, m, Order::relaxed, Scope::system));
-    asked_[m] = slots_[m].sequence;
+    asks_.saw(m, slots_[m].sequence);
   }
 }
 
@@ -124,22 +124,9 @@ void Service::idle(std::uint64_t idle_since) {
   else std::this_thread::sleep_for(std::chrono::nanoseconds(std::clamp(idle_ns / 8, kNapNs, kLongNapNs)));
 }
 
-using TwoWords [[gnu::may_alias]] = std::uint64_t;
-static_assert(offsetof(device::Requests, ask) % sizeof(TwoWords) == 0 &&
-              alignof(device::Requests) % sizeof(TwoWords) == 0);
-
 bool Service::sweep() {
   batch_.clear();
-  const std::uint32_t n = cache_.mailboxes();
-  device::Requests& requests = *cache_.words().requests;
-  for (std::uint32_t pair = 0; pair < n; pair += 2) {
-    // Relaxed, and two words at once: serve() reads again, one by one and with the order that it needs.
-    std::uint64_t seen;
-    std::memcpy(&seen, &asked_[pair], sizeof(seen));
-    const void* const words = __builtin_assume_aligned(&requests.ask[pair], sizeof(TwoWords));
-    if (__atomic_load_n(static_cast<const TwoWords*>(words), __ATOMIC_RELAXED) == seen) continue;
-    for (std::uint32_t m = pair; m < std::min(pair + 2, n); ++m) look(m);
-  }
+  asks_.each_new([this](std::uint32_t mailbox) { look(mailbox); });
   for (std::size_t i = deferred_.size(); i-- > 0 && !scratch_idle_.empty();) {
     const std::uint32_t m = deferred_[i];
     deferred_.erase(deferred_.begin() + std::ptrdiff_t(i));
@@ -158,10 +145,10 @@ void Service::look(std::uint32_t mailbox) {
   device::serve(words_, slot, mailbox);
   while (slot.at == device::kTakeWhat || slot.at == device::kTakeWhere) device::serve(words_, slot, mailbox);
   if (slot.at != device::kWork) return;
-  asked_[mailbox] = slot.sequence;
+  asks_.saw(mailbox, slot.sequence);
   outstanding_.fetch_add(1, std::memory_order_relaxed);
   seen_ns_[mailbox] = clock_.now_ns();
-  counters_[mailbox] = space_.counters(device::request_page(slot.what));
+  counters_[mailbox] = finder_.counters(device::request_page(slot.what));
   if (counters_[mailbox]) counters_[mailbox]->misses.add();
   take(mailbox);
 }

@@ -19,7 +19,6 @@
 #include <gpuio/device/native.hpp>
 #include <gpuio/device/service.hpp>
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -30,6 +29,7 @@
 #include "base/metrics.hpp"
 #include "base/platform/thread.hpp"
 #include "base/status.hpp"
+#include "paging/asks.hpp"
 #include "paging/cache.hpp"
 #include "paging/copier.hpp"
 #include "paging/pager.hpp"
@@ -86,12 +86,13 @@ class Service {
   static constexpr std::uint32_t kScratchPages = 8;
 
   Cache& cache_;
-  const Space& space_;
+  Finder finder_;
   Copier* const copier_;
   const ServiceOptions options_;
   device::Native words_;
   Pager pager_;
   SteadyClock clock_;
+  Asks asks_;
   std::vector<device::Slot> slots_;
   std::vector<PageRead> reads_;  // one a mailbox
   std::vector<std::uint64_t> seen_ns_;
@@ -101,8 +102,6 @@ class Service {
   std::vector<std::uint32_t> deferred_;  // bypasses that wait for a scratch page
   std::vector<std::byte> scratch_;
   std::vector<std::byte*> scratch_idle_;
-  // The last number seen in each ask word: two of them tell in one look that nothing was asked.
-  alignas(64) std::array<std::uint32_t, device::kMailboxesMax> asked_{};
 
   std::atomic<std::uint32_t> running_{0};      // kernels; the thread sleeps on it
   std::atomic<std::uint32_t> outstanding_{0};  // requests taken and not answered

@@ -21,15 +21,21 @@ Result<Range> Space::map(io::Engine& engine, io::Target& target, std::uint64_t o
   if (pages > device::kNoPage - next_)
     return fail(Code::invalid_arg, "{} bytes need {} pages of {} bytes and {} are left; use larger pages",
                 bytes, pages, page_bytes_, device::kNoPage - next_);
-  const Range range{next_, pages, bytes, offset, &engine, &target, counters};
+  Range range{next_, pages, bytes, offset, &engine, &target, counters};
+  // A mapped target only grows, so that what is there now stays.
+  if (target.address() != nullptr)
+    if (const auto info = target.info(); info && offset + bytes <= info->size)
+      range.memory = target.address() + offset;
   next_ += pages;
   ranges_.emplace(range.first, range);
+  changes_.fetch_add(1, std::memory_order_release);
   return range;
 }
 
 void Space::unmap(const Range& range) {
   std::unique_lock lock(mutex_);
   ranges_.erase(range.first);
+  changes_.fetch_add(1, std::memory_order_release);
 }
 
 std::optional<Range> Space::find(std::uint64_t page) const {

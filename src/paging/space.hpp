@@ -8,6 +8,7 @@
 
 #include <gpuio/device/layout.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -37,6 +38,7 @@ struct Range {
   io::Engine* engine = nullptr;
   io::Target* target = nullptr;
   ArrayCounters* counters = nullptr;  // may be null
+  const std::byte* memory = nullptr;  // its bytes, where the target has them mapped and is that long
 };
 
 class Space {
@@ -50,19 +52,43 @@ class Space {
   void unmap(const Range& range);
   // The range that holds the page, if any does.
   std::optional<Range> find(std::uint64_t page) const;
-  // Of the array that the page belongs to; null when nobody counts.
-  ArrayCounters* counters(std::uint64_t page) const {
-    const auto range = find(page);
-    return range ? range->counters : nullptr;
-  }
 
  private:
+  friend class Finder;
   explicit Space(std::uint64_t page_bytes) : page_bytes_(page_bytes) {}
 
   const std::uint64_t page_bytes_;
   mutable std::shared_mutex mutex_;
   std::map<std::uint64_t, Range> ranges_;  // by first page
   std::uint64_t next_ = 0;
+  std::atomic<std::uint64_t> changes_{0};  // counts on with every map and unmap
+};
+
+// Space::find for a thread that asks for pages of the same array again and again: no lock while no array
+// comes or goes. One thread's; the answer lasts until the next call.
+class Finder {
+ public:
+  explicit Finder(const Space& space) : space_(space) {}
+  const Range* find(std::uint64_t page) {
+    const std::uint64_t now = space_.changes_.load(std::memory_order_acquire);
+    if (changes_ != now || page - last_.first >= last_.pages) {
+      const auto found = space_.find(page);
+      if (!found) return nullptr;
+      last_ = *found;
+      changes_ = now;
+    }
+    return &last_;
+  }
+  // Of the array that the page belongs to; null when nobody counts.
+  ArrayCounters* counters(std::uint64_t page) {
+    const Range* range = find(page);
+    return range ? range->counters : nullptr;
+  }
+
+ private:
+  const Space& space_;
+  Range last_;
+  std::uint64_t changes_ = 0;
 };
 
 }  // namespace gpuio::paging

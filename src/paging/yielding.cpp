@@ -32,7 +32,7 @@ void Answerer::gather(std::span<device::LaneRecord> records) {
 
 void Answerer::give(const Wanted& wanted, Code code, const std::byte* bytes) {
   const std::uint64_t now_ns = SteadyClock().now_ns();
-  ArrayCounters* const counters = space_.counters(wanted.page);
+  ArrayCounters* const counters = finder_.counters(wanted.page);
   const std::uint32_t lanes = wanted.lanes_end - wanted.lanes_begin;
   latency_ns_.record(now_ns - started_ns_, lanes);
   if (counters) {
@@ -82,7 +82,7 @@ void Answerer::read_batch() {
     if (read.code == Code::ok && device_) device_ = cache_.fill(stream_, frame, i);
     if (read.code == Code::ok && device_) {
       cache_.publish(frame);
-      if (ArrayCounters* counters = space_.counters(read.page)) counters->brought.add();
+      if (ArrayCounters* counters = finder_.counters(read.page)) counters->brought.add();
       ++pages_;
     } else {
       cache_.give_up(frame);
@@ -107,8 +107,8 @@ void Answerer::give_resident(const Wanted& wanted, std::uint32_t frame) {
 void Answerer::read_ahead(std::size_t next) {
   if (next < wanted_.size() || reads_.empty()) return;
   const std::uint64_t first = wanted_.front().page;
-  const auto range = space_.find(first);
-  if (!range || !space_.find(reads_.back().page) || reads_.back().page - range->first >= range->pages) return;
+  const Range* const range = finder_.find(first);
+  if (!range || reads_.back().page - range->first >= range->pages) return;
   const std::uint64_t last = reads_.back().page, end = range->first + range->pages;
   const std::uint64_t room = cache_.batch_max() - std::min<std::uint64_t>(cache_.batch_max(), reads_.size());
   const std::uint64_t limit = std::min<std::uint64_t>({cache_.frames() / 4, 64, room});
@@ -131,7 +131,7 @@ Status Answerer::answer(std::span<device::LaneRecord> records, std::uint64_t tim
     if (const auto frame = cache_.find(wanted.page)) {
       give_resident(wanted, *frame);
       ++i;
-    } else if (!space_.find(wanted.page)) {
+    } else if (!finder_.find(wanted.page)) {
       last_error_ = "an index past the end of its array";
       give(wanted, Code::invalid_address, nullptr);
       ++i;

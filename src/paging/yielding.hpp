@@ -26,7 +26,7 @@ class Answerer {
  public:
   // `stream`: of the kernel, for a local cache's frames.
   Answerer(Cache& cache, const Space& space, Pager& pager, gpu::Stream& stream)
-      : cache_(cache), space_(space), pager_(pager), stream_(stream) {}
+      : cache_(cache), finder_(space), pager_(pager), stream_(stream) {}
 
   // Answers every record that waits; reads pages into frames as needed. Fails only when the device does: a
   // page that cannot be had gives its lanes a status. TIMEOUT or CANCELED from reading are passed on to them
@@ -55,7 +55,7 @@ class Answerer {
   void read_ahead(std::size_t next);
 
   Cache& cache_;
-  const Space& space_;
+  Finder finder_;
   Pager& pager_;
   gpu::Stream& stream_;
   Status device_;  // the first thing that it refused
