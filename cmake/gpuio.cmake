@@ -27,7 +27,7 @@ add_library(gpuio_flags INTERFACE)
 target_include_directories(gpuio_flags INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(gpuio_flags INTERFACE Threads::Threads)
 # No contraction: a*b+c means two roundings on every device, or results would differ between them.
-target_compile_options(gpuio_flags INTERFACE -Wall -Wextra -Wshadow -Wpedantic $<$<BOOL:${GPUIO_TESTS}>:-Werror> -ffp-contract=off
+target_compile_options(gpuio_flags INTERFACE -Wall -Wextra -Wshadow -Wpedantic $<$<BOOL:${GPUIO_WERROR}>:-Werror> -ffp-contract=off
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> # g++ 12 sees overlaps in std::string at -O3 that are none
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:Clang>>:-fconstexpr-steps=100000000 -Wno-gnu-zero-variadic-macro-arguments>)
 if(GPUIO_ASSERT)
