@@ -142,6 +142,39 @@ class Tool(unittest.TestCase):
                 self.assertIn("cancelled", errors)
         os.unlink(large)
 
+    def test_every_operation_is_measured_and_right(self):
+        named = {"attention", "dequantize", "gather_rows", "histogram", "layer_norm", "matmul", "qkv", "quantize", "random",
+                 "reduce", "rms_norm", "scan", "scatter_rows", "softmax", "top_k"}
+        tiny = ["bench", "kernels", "--size", "tiny", "--seconds", "0.01"]
+        done = run(*tiny, "--device", "cpu", "--json")
+        self.assertEqual(done.returncode, 0, done)
+        out = json.loads(done.stdout)
+        self.assertTrue(out["verified"])
+        self.assertEqual({c["operation"] for c in out["cases"]}, named)
+        for c in out["cases"]:
+            for key in ("seconds", "rate", "peer_rate", "ratio", "first_seconds", "rounds"):
+                self.assertGreater(c[key], 0, (c, key))
+            self.assertAlmostEqual(c["ratio"], c["rate"] / c["peer_rate"], delta=1e-6 * c["ratio"])
+        if ICD:  # a software driver takes its time to compile: a few
+            done = run(*tiny, "--device", "vulkan", "--only", "softmax,reduce", "--only", "random")
+            self.assertEqual(done.returncode, 0, done)
+            self.assertEqual([line.split()[0] for line in done.stdout.splitlines()],
+                             ["device", "operation", "softmax", "softmax", "reduce", "reduce", "random", "verified"])
+
+    def test_a_benchmark_that_cannot_be_is_named(self):
+        for arguments, words in [
+            (["--only", "dance"], ["dance", "no such operation", "matmul"]),
+            (["--size", "huge"], ["huge", "tiny, small, large"]),
+            (["--device", "potato"], ["potato", "known are"]),
+            (["--seconds", "0"], ["--seconds 0", "above 0"]),
+        ]:
+            with self.subTest(arguments=arguments):
+                errors = self.failure("bench", "kernels", *arguments)
+                for word in words:
+                    self.assertIn(word, errors)
+        self.assertIn("--only", run("bench", "kernels", "--help").stdout)
+        self.assertNotEqual(run("bench").returncode, 0)
+
     def test_info_and_doctor(self):
         info = json.loads(run("info", "--json").stdout)
         self.assertTrue(info["devices"]["cpu"]["list"])

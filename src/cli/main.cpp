@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/text.hpp"
+#include "cli/bench/kernels.hpp"
 #include "cli/demo.hpp"
 #include "cli/doctor.hpp"
 #include "cli/info.hpp"
@@ -76,6 +77,22 @@ void kernel_commands(CLI::App& app, gpuio::cli::KernelOptions& o, int& status) {
   check->add_flag("--unchecked-races", o.unchecked_races, "its author answers for races in shared memory");
 }
 
+void bench_commands(CLI::App& app, gpuio::cli::BenchOptions& o, int& status) {
+  CLI::App* bench = app.add_subcommand("bench", "measure what gpuio runs on this machine");
+  bench->require_subcommand(1);
+  CLI::App* sub = bench->add_subcommand(
+      "kernels", "every operation on tensors, checked, beside a copy or a plain loop of the host");
+  sub->add_option("--device", o.device, "cpu, vulkan or cuda, or auto: the first GPU that there is")
+      ->capture_default_str();
+  sub->add_option("--only", o.only, "operations by name, several times or with commas")->delimiter(',');
+  sub->add_option("--size", o.size, "tiny, small, large, or auto: large on a GPU, else small")
+      ->capture_default_str();
+  sub->add_option("--seconds", o.seconds, "of measuring, for each size of an operation")
+      ->capture_default_str();
+  sub->add_flag("--json", o.json, "print one JSON object");
+  sub->callback([&] { status = gpuio::cli::bench_kernels(o, interrupted); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -125,6 +142,8 @@ int main(int argc, char** argv) {
 
   KernelOptions kernels;
   kernel_commands(app, kernels, status);
+  BenchOptions bench;
+  bench_commands(app, bench, status);
 
   std::signal(SIGINT, on_interrupt);
   CLI11_PARSE(app, argc, argv);
