@@ -10,9 +10,9 @@
 #include <random>
 
 #include "gpu/cuda/cuda.hpp"
-#include "launch/compile.hpp"
 #include "support/every_operation.hpp"
 #include "support/kernels.hpp"
+#include "support/run_on_device.hpp"
 #include "support/vocabulary.hpp"
 #include "support/vulkan_driver.hpp"
 
@@ -36,27 +36,7 @@ class KernelsOnDevices : public ::testing::TestWithParam<const char*> {
   static bool cuda() { return std::string_view(GetParam()) == "cuda"; }
 
   Status run(const View& kernel, std::array<u32, 3> grid, RandomData& data) {
-    auto loaded = launch::load(*device_, kernel);
-    if (!loaded) return loaded.error();
-    auto stream = device_->stream();
-    if (!stream) return stream.error();
-    std::vector<std::unique_ptr<Buffer>> buffers;
-    std::vector<gpu::Argument> arguments;
-    for (std::size_t p = 0; p < data.bits.size(); ++p) {
-      buffers.push_back(nullptr);
-      arguments.push_back({data.bits[p], 0});
-      if (data.bytes[p].empty()) continue;
-      auto buffer = device_->allocate(MemoryKind::device, data.bytes[p].size());
-      if (!buffer) return buffer.error();
-      buffers.back() = std::move(*buffer);
-      arguments.back() = gpu::Argument::buffer(*buffers.back(), size_of(kernel.params[p].type));
-      if (Status s = (*stream)->upload(*buffers.back(), 0, data.bytes[p]); !s) return s;
-    }
-    if (Status s = (*stream)->launch(**loaded, {.groups = grid}, arguments); !s) return s;
-    for (std::size_t p = 0; p < buffers.size(); ++p)
-      if (buffers[p] != nullptr)
-        if (Status s = (*stream)->download(data.bytes[p], *buffers[p], 0); !s) return s;
-    return (*stream)->wait((*stream)->last(), kLong);
+    return test_kernels::run_on(*device_, kernel, grid, data, kLong);
   }
 
   void expect_like_interpreter(const View& kernel, std::array<u32, 3> grid, const RandomData& input) {

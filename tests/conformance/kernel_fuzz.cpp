@@ -1,0 +1,135 @@
+// Random kernels until the time is over: the verifier takes each, and the interpreter, the CPU device and the
+// test's Vulkan driver leave the same bytes. `./dev fuzz [SECONDS]` runs it; one second of it is a test.
+//
+//   conformance_kernel_fuzz [--seconds S] [--seed FIRST] [--count N]
+//
+// A disagreement prints what repeats it and ends with 1.
+#include <gpuio/kernel/verify.hpp>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "gpu/cpu/cpu.hpp"
+#include "support/run_on_device.hpp"
+#include "support/vulkan_driver.hpp"
+
+namespace gpuio {
+namespace {
+
+using namespace kernel;
+using Clock = std::chrono::steady_clock;
+
+struct Fuzz {
+  std::unique_ptr<gpu::Device> cpu, vulkan;
+  u64 kernels = 0, instructions = 0;
+
+  // Every choice is the seed's. What devices may do their own way stays out: lavapipe rounds fma twice and
+  // its threads may flush subnormal floats; what lanes of a subgroup see is asked for on both of its sizes.
+  static RandomOptions options_of(u64 seed) {
+    Random random{seed ^ 0xf022};
+    RandomOptions o;
+    o.statements = 8 + u32(random.below(56));
+    const std::array<u32, 3> blocks[] = {{8, 1, 1}, {8, 2, 1}, {4, 2, 2}, {32, 1, 1}, {13, 1, 1}, {64, 1, 1}};
+    o.block = blocks[random.below(std::size(blocks))];
+    o.groups = 1 + u32(random.below(4));
+    o.barriers = random.chance(80);
+    o.subgroups = random.chance(70);
+    o.divergent_subgroups = random.chance(60);
+    o.atomics = random.chance(80);
+    o.wide = random.chance(85);
+    o.floats = random.chance(85);
+    o.f64 = random.chance(60);
+    o.small = random.chance(80);
+    o.vectors = random.chance(80);
+    o.fma = o.subnormal = false;
+    return o;
+  }
+
+  bool compare(gpu::Device& device, const char* name, u64 seed, const Program& p,
+               const RandomOptions& options) {
+    const RandomData input = random_contents(p.view(), seed);
+    RandomData want = input, got = input;
+    const Outcome o =
+        interpret(p.view(), options.grid(), want.arguments(), {.subgroup_size = device.info().subgroup_size});
+    if (!o.ok()) return differs(seed, fmt::format("the interpreter: {} at line {}", o.error, o.line));
+    if (const Status s = test_kernels::run_on(device, p.view(), options.grid(), got); !s)
+      return differs(seed, fmt::format("{}: {}", name, s.message()));
+    for (std::size_t b = 0; b < want.bytes.size(); ++b)
+      for (std::size_t i = 0; i < want.bytes[b].size(); ++i)
+        if (got.bytes[b][i] != want.bytes[b][i])
+          return differs(seed, fmt::format("{}: parameter {}, byte {}: {:#04x}, the interpreter has {:#04x}",
+                                           name, b, i, u8(got.bytes[b][i]), u8(want.bytes[b][i])));
+    return true;
+  }
+
+  bool one(u64 seed) {
+    const RandomOptions options = options_of(seed);
+    const Program p = random_program(seed, options);
+    if (const VerifyResult r = verify(p.view()); !r.ok())
+      return differs(seed, fmt::format("the verifier: {}", message(r)));
+    ++kernels;
+    instructions += p.insts.size();
+    if (!compare(*cpu, "cpu", seed, p, options)) return false;
+    if (vulkan && !compare(*vulkan, "vulkan", seed, p, options)) return false;
+    for (const std::string& text : test_vulkan::Messages::all().texts) return differs(seed, text);
+    return true;
+  }
+
+  static bool differs(u64 seed, std::string_view what) {
+    fmt::print(stderr, "{}\nagain: conformance_kernel_fuzz --seed {} --count 1\n", what, seed);
+    return false;
+  }
+};
+
+int run(int count, char** words) {
+  double seconds = 1;
+  u64 seed = 1, most = ~u64{0};
+  for (int i = 1; i < count; i += 2) {
+    const std::string_view word = words[i];
+    char* end = nullptr;
+    const char* const value = i + 1 < count ? words[i + 1] : "";
+    const double number = std::strtod(value, &end);
+    if (end == value || *end != 0 || number < 0 ||
+        (word != "--seconds" && word != "--seed" && word != "--count")) {
+      fmt::print(stderr, "{} {}: give --seconds S, --seed FIRST or --count N, with a number\n", word, value);
+      return 2;
+    }
+    if (word == "--seconds") seconds = number;
+    else if (word == "--seed") seed = u64(number);
+    else most = u64(number);
+  }
+  Fuzz fuzz;
+  auto cpu = gpu::cpu::open({});
+  if (!cpu) {
+    fmt::print(stderr, "{}\n", cpu.error().message());
+    return 1;
+  }
+  fuzz.cpu = std::move(*cpu);
+  auto vulkan = test_vulkan::open({});
+  if (vulkan) fuzz.vulkan = std::move(*vulkan);
+  else if (std::getenv("GPUIO_TEST_VULKAN_REQUIRED"))
+    return fmt::print(stderr, "{}\n", vulkan.error().message()), 1;
+  else fmt::print("without Vulkan: {}\n", vulkan.error().message());
+  const u64 first = seed;
+  const auto start = Clock::now();
+  const auto spent = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  double told = 0;
+  while (spent() < seconds && fuzz.kernels < most) {
+    if (!fuzz.one(seed++)) return 1;
+    if (spent() - told > 60) {
+      told = spent();
+      fmt::print("{:.0f} s: {} kernels\n", told, fuzz.kernels);
+      std::fflush(stdout);
+    }
+  }
+  fmt::print("seeds {} to {}: {} kernels of {} instructions, {:.0f} s, interpreter, cpu{}: no disagreement\n",
+             first, seed - 1, fuzz.kernels, fuzz.instructions, spent(), fuzz.vulkan ? " and vulkan" : "");
+  return 0;
+}
+
+}  // namespace
+}  // namespace gpuio
+
+int main(int count, char** words) { return gpuio::run(count, words); }
