@@ -188,7 +188,7 @@ class Integers : public Symbols {
     needed_.assign(v_.insts.size(), 0);
     for (u32 n = u32(v_.insts.size()); n-- > 0;) {
       const Inst& i = v_.insts[n];
-      if (i.op == Op::async_copy || moves_bulk(i.op)) needed_[i.b] = needed_[i.d] = 1;
+      if (value_operands(i) == 0b1010) needed_[i.b] = needed_[i.d] = 1;
       else if (is_access(i.op) && i.a & kShared) needed_[i.b] = 1;
       else if (is_access(i.op)) needed_[i.b] |= i.width > 1 || v_.params[i.a].count != 0;
       else if (i.op == Op::ondemand_load) needed_[i.b] |= v_.params[i.a].count != 0;

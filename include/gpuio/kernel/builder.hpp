@@ -234,6 +234,29 @@ class Builder {
                    .c = c});
   }
 
+  constexpr void warpgroup_clear(SumVars sums) {
+    append({.op = Op::warpgroup_clear, .a = sums.first, .imm = sums.count});
+  }
+  constexpr u32 warpgroup_read(u32 var) {
+    return append({.op = Op::warpgroup_read, .type = p_->vars[var], .a = var});
+  }
+  constexpr void warpgroup_multiply(Matrix what, WarpgroupShape shape, u32 a, u32 at_a, u32 b, u32 at_b) {
+    append({.op = Op::warpgroup_multiply,
+            .type = p_->vars[shape.first],
+            .from = object_type(a),
+            .mode = u8(what),
+            .scope = Scope::subgroup,
+            .a = a,
+            .b = at_a,
+            .c = b,
+            .d = at_b,
+            .imm = shape.packed()});
+  }
+  constexpr void warpgroup_commit() { append({.op = Op::warpgroup_commit, .scope = Scope::subgroup}); }
+  constexpr void warpgroup_wait(u32 groups) {
+    append({.op = Op::warpgroup_wait, .scope = Scope::subgroup, .imm = groups});
+  }
+
   // On-demand arrays.
   constexpr u32 ondemand_load(u32 object, u32 index) {
     return append({.op = Op::ondemand_load, .type = object_type(object), .a = object, .b = index});

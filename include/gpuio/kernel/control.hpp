@@ -14,6 +14,7 @@
 #include <gpuio/kernel/block.hpp>
 #include <gpuio/kernel/matrix.hpp>
 #include <gpuio/kernel/mbarrier.hpp>
+#include <gpuio/kernel/warpgroup.hpp>
 
 namespace gpuio::kernel {
 
@@ -166,7 +167,8 @@ using CounterOf = typename TypeOf<std::conditional_t<
 // The first parameter of every kernel.
 class Ctx : public detail::BlockOperations<Ctx>,
             public detail::BulkOperations<Ctx>,
-            public detail::MatrixOperations<Ctx> {
+            public detail::MatrixOperations<Ctx>,
+            public detail::WarpgroupOperations<Ctx> {
  public:
   constexpr explicit Ctx(Tracer& t) : t_(&t) {}
   constexpr Tracer& tracer() const { return *t_; }

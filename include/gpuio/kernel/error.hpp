@@ -40,8 +40,9 @@ enum class Err : u8 {
   missing_barrier,   // a lane may read what another wrote
   write_after_read,  // a lane may overwrite what another still reads
   write_after_write,
-  missing_wait,  // other: the async copy
-  still_read,    // other: what reads it meanwhile
+  missing_wait,    // other: the async copy
+  still_read,      // other: what reads it meanwhile
+  sums_under_way,  // line: what names the sums; other: the multiply; detail: the first Var
   mbarrier_use,
   mbarrier_arrivals,  // other: lanes that it was made for
   // Control. line: the barrier; other: what makes the lanes differ.
@@ -50,7 +51,9 @@ enum class Err : u8 {
   matrix_place_differs,   // likewise; its index is not one for the subgroup
   matrix_workgroup_size,  // other: the lanes
   matrix_stride,
-  bulk_size,  // other: bytes
+  warpgroup_size,   // other: the lanes
+  warpgroup_shape,  // other: columns
+  bulk_size,        // other: bytes
   inline_ptx_text,
   // Indices. other: first index that is wrong (or the lowest as a 32-bit number); detail: elements.
   index_out_of_range,
@@ -124,7 +127,16 @@ constexpr std::string_view words(Err e) {
              "or a single one";
     case Err::bulk_size: return "a bulk copy is of a multiple of 16 bytes, below 1 MiB";
     case Err::divergent_barrier: return "not all lanes of the workgroup reach this barrier together";
-    case Err::divergent_matrix: return "not all lanes of the subgroup reach this matrix operation together";
+    case Err::sums_under_way:
+      return "these sums are the matrix units' until the product is committed and waited for "
+             "(k.warpgroup_commit, k.warpgroup_wait)";
+    case Err::warpgroup_size: return "warpgroup operations need a workgroup of whole warpgroups of 128 lanes";
+    case Err::warpgroup_shape:
+      return "a warpgroup's product has 8 to 256 columns, a multiple of 8 (of i8 beyond 24: of 16); panels "
+             "do "
+             "not overlap and are less than 2^18 bytes apart";
+    case Err::divergent_matrix:
+      return "not all lanes of the subgroup (of a warpgroup) reach this matrix operation together";
     case Err::matrix_place_differs:
       return "lanes of a subgroup load a matrix from different places: index by k.subgroup_index(), not by "
              "the lane";
@@ -167,6 +179,7 @@ inline std::string message(const VerifyResult& r) {
       s += ", index " + std::to_string(r.other) + " of " + std::to_string(r.detail) + " elements";
       break;
     case Err::matrix_workgroup_size:
+    case Err::warpgroup_size:
     case Err::mbarrier_arrivals: s += ", " + std::to_string(r.other) + " lanes"; break;
     case Err::bulk_size: s += ", " + std::to_string(r.other) + " bytes"; break;
     case Err::vector_misaligned:

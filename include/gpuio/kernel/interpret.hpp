@@ -102,6 +102,8 @@ class Machine {
       s.status.assign(size_, 0);
       s.copies.begin(size_);
       s.stores.begin(size_);
+      s.products.clear();
+      s.product_commits = 0;
     }
     loads_.clear();
     while (true) {
@@ -260,6 +262,11 @@ class Machine {
       case Op::bulk_wait:
       case Op::mbarrier_arrive:
       case Op::mbarrier_wait:
+      case Op::warpgroup_clear:
+      case Op::warpgroup_read:
+      case Op::warpgroup_multiply:
+      case Op::warpgroup_commit:
+      case Op::warpgroup_wait:
       case Op::matrix_load:
       case Op::matrix_multiply:
         if (!Units<Machine>(*this).step(s, i)) return false;

@@ -32,6 +32,11 @@ class Units {
             [&](u32 lane, u32 r, u32 bits) { m_.set(s, s.pc, lane, bits, r); });
         return true;
       case Op::mbarrier_wait: return wait(s, i);
+      case Op::warpgroup_clear:
+      case Op::warpgroup_read: return name_sums(s, i);
+      case Op::warpgroup_multiply:
+      case Op::warpgroup_commit:
+      case Op::warpgroup_wait: return whole(s) && products(s, i);
       default: break;
     }
     for (u64 m = s.mask; m != 0; m &= m - 1) {
@@ -185,6 +190,60 @@ class Units {
       return m_.fail("shared memory read before it was written", s, lane);
     bits = u32(read_element(m_.shared_, byte, size_of(i.from)));
     return true;
+  }
+
+  // --- Products of warpgroups ---
+  constexpr u64& var(Subgroup& s, u32 v, u32 lane) { return s.vars[u64{v} * m_.size_ + lane]; }
+  constexpr bool name_sums(Subgroup& s, const Inst& i) {
+    for (const Product& p : s.products)
+      if (sums_of(m_.k_.insts[p.inst]).meets(sums_of(i)))
+        return m_.fail("sums of a product that nobody has waited for", s, u32(std::countr_zero(s.mask)));
+    m_.for_lanes(s, [&](u32 lane) {
+      if (i.op == Op::warpgroup_read) return m_.set(s, s.pc, lane, var(s, i.a, lane));
+      for (u32 v = 0; v < i.imm; ++v) var(s, i.a + v, lane) = 0;
+    });
+    return true;
+  }
+  constexpr bool products(Subgroup& s, const Inst& i) {
+    if (i.op == Op::warpgroup_commit) ++s.product_commits;
+    if (i.op == Op::warpgroup_wait) return wait_for_products(s, i.imm);
+    if (i.op != Op::warpgroup_multiply) return true;
+    const u64 a = m_.get(s, i.b, 0), b = m_.get(s, i.d, 0);
+    for (u32 lane = 0; lane < kMatrixLanes; ++lane)
+      if (m_.get(s, i.b, lane) != a || m_.get(s, i.d, lane) != b)
+        return m_.fail("matrix whose place differs between lanes", s, lane);
+    for (const bool is_a : {true, false}) {
+      const u64 index = is_a ? a : b, all = m_.length(is_a ? i.a : i.c), span = panels_span(i, is_a);
+      if (index >= all || all - index < span) return m_.fail("index out of range", s, 0);
+      if (index % alignment_of(i) != 0)
+        return m_.fail("matrix that does not begin at a multiple of 16 bytes", s, 0);
+    }
+    s.products.push_back({s.pc, a, b, s.product_commits});
+    return true;
+  }
+  constexpr bool wait_for_products(Subgroup& s, u64 groups) {
+    std::size_t done = 0;
+    for (; done < s.products.size() && s.products[done].group + groups < s.product_commits; ++done)
+      if (!multiply(s, s.products[done])) return false;
+    s.products.erase(s.products.begin(), s.products.begin() + std::ptrdiff_t(done));
+    return true;
+  }
+  constexpr bool multiply(Subgroup& s, const Product& p) {
+    const Inst& i = m_.k_.insts[p.inst];
+    const WarpgroupShape shape = WarpgroupShape::of(i);
+    const u32 size = size_of(i.from), top = s.index % 4 * 16;
+    bool fine = true;
+    const auto element = [&](u32 array, u64 first, u32 panel, u32 row, u32 k) {
+      u32 bits = 0;
+      const u64 at = first + place_in_panels(size, u64{panel} * (16 / size), row, k);
+      fine = fine && shared_element(s, i, array, at, 0, bits);
+      return bits;
+    };
+    multiply_panels(
+        i, [&](u32 row, u32 k) { return element(i.a, p.a, shape.panel_a, top + row, k); },
+        [&](u32 column, u32 k) { return element(i.c, p.b, shape.panel_b, column, k); },
+        [&](u32 lane, u32 r) -> u64& { return var(s, shape.first + r, lane); });
+    return fine;
   }
 
   Machine& m_;

@@ -189,8 +189,21 @@ enum class Op : u8 {
   bulk_store,   // likewise from shared array a, b to buffer c, d; no mbarrier
   bulk_commit,  // ends the group, which may be empty
   bulk_wait,    // imm: groups that may still be under way
+  // Matrix units that work for four subgroups, a warpgroup, while lanes go on. Sums are Vars that only these
+  // operations name, columns / 2 of them, one after the other; subgroup w of the four holds rows 16 w to
+  // 16 w + 15, in each 8 columns as matrix_multiply has them. Operands are shared arrays in panels
+  // (matrix_lanes.hpp). Multiplies since the last commit are a group; a wait returns when all but the newest
+  // `imm` groups are done. Until then the sums are nobody's, and the operands not to be written; what is not
+  // waited for may never be done. All 128 lanes take part; of tf32 the low 13 bits are ignored.
+  warpgroup_clear,     // a: first Var; imm: how many. Zero
+  warpgroup_read,      // a: Var; its value
+  warpgroup_multiply,  // mode: Matrix; type: of the sums; from: of the elements; a: shared array of A, 64 x
+                       // K, b: index; c: shared array of B, by columns, d: index; imm: WarpgroupShape.
+                       // Sums += A * B, in the order of matrix_multiply
+  warpgroup_commit,
+  warpgroup_wait,  // imm
 };
-inline constexpr Op kLastOp = Op::bulk_wait;
+inline constexpr Op kLastOp = Op::warpgroup_wait;
 
 enum class Builtin : u8 {
   local_x,
@@ -330,7 +343,48 @@ constexpr bool uses_matrix_units(const View& kernel) {
     if (is_matrix(i.op)) return true;
   return false;
 }
-inline constexpr u32 kMatrixLanes = 32;
+inline constexpr u32 kMatrixLanes = 32, kWarpgroupLanes = 128;
+
+// What a warpgroup_multiply multiplies, and where its sums are.
+struct WarpgroupShape {
+  u32 first = 0, columns = 8;     // Var, and N: 8 to 256
+  u32 panel_a = 64, panel_b = 8;  // 16-byte rows from one panel to the next
+  constexpr u64 packed() const {
+    return first | u64{columns} << 16 | u64{panel_a} << 32 | u64{panel_b} << 48;
+  }
+  static constexpr WarpgroupShape of(const Inst& i) {
+    return {u32(i.imm & 0xffff), u32(i.imm >> 16 & 0xffff), u32(i.imm >> 32 & 0xffff), u32(i.imm >> 48)};
+  }
+};
+inline constexpr u32 kWarpgroupRows = 64, kPanelsMax = (1u << 14) - 1;
+constexpr bool is_warpgroup(Op op) { return op >= Op::warpgroup_clear && op <= Op::warpgroup_wait; }
+constexpr bool uses_warpgroups(const View& kernel) {
+  for (const Inst& i : kernel.insts)
+    if (is_warpgroup(i.op)) return true;
+  return false;
+}
+// The Vars that a warpgroup operation names: first, how many.
+struct SumVars {
+  u32 first = 0, count = 0;
+  constexpr bool has(u32 var) const { return var >= first && var - first < count; }
+  constexpr bool meets(SumVars o) const { return first < o.first + o.count && o.first < first + count; }
+};
+constexpr SumVars sums_of(const Inst& i) {
+  switch (i.op) {
+    case Op::warpgroup_clear: return {i.a, u32(i.imm)};
+    case Op::warpgroup_read: return {i.a, 1};
+    case Op::warpgroup_multiply: {
+      const WarpgroupShape shape = WarpgroupShape::of(i);
+      return {shape.first, shape.columns / 2};
+    }
+    default: return {};
+  }
+}
+// Elements that operand A (else B) of a warpgroup_multiply reaches over: two panels.
+constexpr u64 panels_span(const Inst& i, bool a) {
+  const WarpgroupShape shape = WarpgroupShape::of(i);
+  return u64(a ? shape.panel_a + kWarpgroupRows : shape.panel_b + shape.columns) * (16 / size_of(i.from));
+}
 constexpr bool has_inline_ptx(const View& kernel) {
   for (const Inst& i : kernel.insts)
     if (i.op == Op::inline_ptx) return true;
@@ -377,7 +431,7 @@ constexpr u64 span_of(const Inst& i) {
   return (e.rows - 1) * i.imm + e.columns;
 }
 constexpr u32 alignment_of(const Inst& i) {
-  if (i.op == Op::matrix_load) return 16 / size_of(i.from);
+  if (i.op == Op::matrix_load || i.op == Op::warpgroup_multiply) return 16 / size_of(i.from);
   if (moves_bulk(i.op)) return 16 / size_of(i.type);
   return i.op == Op::async_copy ? u32(i.imm) / size_of(i.type) : i.width;
 }
@@ -412,7 +466,11 @@ constexpr bool has_result(Op op) {
     case Op::bulk_load:
     case Op::bulk_store:
     case Op::bulk_commit:
-    case Op::bulk_wait: return false;
+    case Op::bulk_wait:
+    case Op::warpgroup_clear:
+    case Op::warpgroup_multiply:
+    case Op::warpgroup_commit:
+    case Op::warpgroup_wait: return false;
     default: return true;
   }
 }
@@ -443,7 +501,11 @@ constexpr u32 value_operands(const Inst& i) {
     case Op::mbarrier_init:
     case Op::mbarrier_arrive:
     case Op::bulk_commit:
-    case Op::bulk_wait: return 0;
+    case Op::bulk_wait:
+    case Op::warpgroup_clear:
+    case Op::warpgroup_read:
+    case Op::warpgroup_commit:
+    case Op::warpgroup_wait: return 0;
     case Op::mbarrier_wait: return 0b0100;
     case Op::neg:
     case Op::abs:
@@ -477,7 +539,8 @@ constexpr u32 value_operands(const Inst& i) {
     case Op::atomic_cas: return 0b1110;
     case Op::async_copy:
     case Op::bulk_load:
-    case Op::bulk_store: return 0b1010;
+    case Op::bulk_store:
+    case Op::warpgroup_multiply: return 0b1010;
     case Op::fma:
     case Op::select:
     case Op::for_:

@@ -46,6 +46,12 @@ struct Frame {
   u64 continued = 0;  // loop: lanes that wait for the continuing part; if: lanes that finished the then
 };
 
+// A product of a subgroup's part of a warpgroup, of a group counted.
+struct Product {
+  u32 inst;
+  u64 a, b, group;  // where the operands begin
+};
+
 // A bulk load of a phase of an mbarrier.
 struct BulkLoad {
   u32 inst;
@@ -67,6 +73,8 @@ struct Subgroup {
   std::vector<u64> vars{};
   std::vector<u32> status{};  // sticky, a lane
   PendingCopies copies{}, stores{};
+  std::vector<Product> products{};  // that nobody has waited for
+  u64 product_commits = 0;
 };
 
 // Of a lane of subgroup s, of `size` lanes, in a workgroup counted over the grid.

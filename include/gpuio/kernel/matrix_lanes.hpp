@@ -5,7 +5,10 @@
 //   A  16 x K   row g + 8 (r & 1), column r / 2 * 16 / s + t * 4 / s + e     r 0 to 3
 //   B   K x 8   row r * 16 / s + t * 4 / s + e, column g                     r 0, 1
 //   C  16 x 8   row g + 8 (r / 2), column 2t + (r & 1); one element each     r 0 to 3
-// Pure functions; constexpr.
+//
+// In panels, as warpgroups multiply them, a matrix of s-byte elements lies in columns of 16 bytes: panel p
+// has elements 16 / s * p and on of each row, 16 bytes a row, the rows one after the other. B is the same
+// with its columns for rows. Pure functions; constexpr.
 #pragma once
 
 #include <gpuio/kernel/semantics.hpp>
@@ -60,7 +63,49 @@ constexpr f32 matrix_element(Matrix what, u32 bits) {
     default: return f8_to_f32(kE5m2, u8(bits));
   }
 }
+// sum + x_k * y_k for k = 0, 1, ...
+template <class X, class Y>
+constexpr u32 add_products(Matrix what, u32 sum, u32 k_end, X x, Y y) {
+  for (u32 k = 0; k < k_end; ++k) {
+    if (what == Matrix::of_i8) {
+      sum += u32(i32(i8(x(k))) * i32(i8(y(k))));
+    } else {
+      const auto bits = [&](u32 v) { return u64(std::bit_cast<u32>(matrix_element(what, v))); };
+      sum = u32(eval_fma(Type::f32, bits(x(k)), bits(y(k)), sum));
+    }
+  }
+  return sum;
+}
 }  // namespace detail
+
+// In panels `panel` elements apart: where the element lies, counted from the first.
+constexpr u64 place_in_panels(u32 size, u64 panel, u32 row, u32 column) {
+  const u32 each = 16 / size;
+  return column / each * panel + row * each + column % each;
+}
+
+// What a subgroup does of a warpgroup_multiply: sums (lane, r), r below columns / 2, of its 16 rows. a(row,
+// k) and b(column, k) give bits of elements, sum(lane, r) a reference.
+template <class A, class B, class Sum>
+constexpr void multiply_panels(const Inst& i, A a, B b, Sum sum) {
+  const Matrix what{i.mode};
+  const u32 k_end = 32 / element_bytes(what), columns = WarpgroupShape::of(i).columns;
+  std::vector<u32> of_a(16 * k_end), of_b(columns * k_end);
+  for (u32 k = 0; k < k_end; ++k) {
+    for (u32 row = 0; row < 16; ++row) of_a[row * k_end + k] = a(row, k);
+    for (u32 column = 0; column < columns; ++column) of_b[column * k_end + k] = b(column, k);
+  }
+  for (u32 lane = 0; lane < kMatrixLanes; ++lane) {
+    for (u32 r = 0; r < columns / 2; ++r) {
+      const MatrixElement at = element_of_c(lane, r % 4);
+      const u32 column = r / 4 * 8 + at.column;
+      auto&& bits = sum(lane, r);
+      bits = detail::add_products(
+          what, u32(bits), k_end, [&](u32 k) { return of_a[at.row * k_end + k]; },
+          [&](u32 k) { return of_b[column * k_end + k]; });
+    }
+  }
+}
 
 // C + A * B for a subgroup. a(lane, r) and b(lane, r) give registers, c(lane, r) the bits of a sum; put(lane,
 // r, bits) takes the result, after everything was read.
@@ -86,17 +131,9 @@ constexpr void multiply_matrices(Matrix what, A a, B b, C c, Put put) {
   for (u32 lane = 0; lane < kMatrixLanes; ++lane) {
     for (u32 r = 0; r < 4; ++r) {
       const MatrixElement at = element_of_c(lane, r);
-      u32& sum = sums[lane * 4 + r];
-      sum = u32(c(lane, r));
-      for (u32 k = 0; k < k_end; ++k) {
-        const u32 x = of_a[at.row * k_end + k], y = of_b[at.column * k_end + k];
-        if (what == Matrix::of_i8) {
-          sum += u32(i32(i8(x)) * i32(i8(y)));
-        } else {
-          const auto bits = [&](u32 v) { return u64(std::bit_cast<u32>(detail::matrix_element(what, v))); };
-          sum = u32(eval_fma(Type::f32, bits(x), bits(y), sum));
-        }
-      }
+      sums[lane * 4 + r] = detail::add_products(
+          what, u32(c(lane, r)), k_end, [&](u32 k) { return of_a[at.row * k_end + k]; },
+          [&](u32 k) { return of_b[at.column * k_end + k]; });
     }
   }
   for (u32 lane = 0; lane < kMatrixLanes; ++lane)

@@ -34,6 +34,7 @@ enum class PtxError : u8 {
   structure,    // brackets that do not match
   on_demand,    // not lowered
   newer,        // min_sm() is above the target; `inst` is what needs it
+  hopper,       // products of warpgroups are of sm_90 alone; `inst` is the first
   unsupported,  // an operation on a type that has no such operation
 };
 #pragma GCC diagnostic pop
@@ -59,6 +60,9 @@ constexpr std::string_view describe(PtxError e) {
       return "newer GPUs have this: matrix units and mbarriers sm_80 (matrix units of 8-bit floats sm_89), "
              "bulk "
              "copies sm_90, inline PTX what it says; use a plain variant";
+    case PtxError::hopper:
+      return "products of warpgroups (wgmma) are for sm_90 alone, neither older nor newer: use fragments "
+             "there";
     case PtxError::unsupported: return "no such operation on this type: verify the kernel first";
   }
   return "";
@@ -121,6 +125,8 @@ constexpr PtxResult check(View k, const PtxOptions& options) {
     if (e != PtxError::none) return {e, n, k.insts[n].line};
   }
   u32 where = kNone;
+  for (u32 n = 0; n < k.insts.size(); ++n)
+    if (is_warpgroup(k.insts[n].op) && options.sm != 90) return {PtxError::hopper, n, k.insts[n].line};
   if (needs(k, &where).sm > options.sm) return {PtxError::newer, where, k.insts[where].line};
   return {};
 }
@@ -136,11 +142,11 @@ constexpr bool uses_sm80(View k) {
   return false;
 }
 
-// Do lanes write shared memory that bulk copies go to or come from?
+// Do lanes write shared memory that bulk copies or products of warpgroups may take up?
 constexpr bool needs_fences(View k) {
   bool bulk = false, written = false;
   for (const Inst& i : k.insts) {
-    bulk = bulk || is_bulk(i.op);
+    bulk = bulk || is_bulk(i.op) || is_warpgroup(i.op);
     written =
         written || i.op == Op::async_copy || (i.op >= Op::store && i.op <= Op::atomic_cas && i.a & kShared);
   }
@@ -153,7 +159,7 @@ constexpr void header(Out<Sink>& o) {
   Needs least = needs(k);
   if (least.sm < 80 && o.sm >= 80 && uses_sm80(k)) least = {80, 70};
   o.text(".version ", least.version / 10, ".", least.version % 10, "\n.target sm_", least.sm,
-         "\n.address_size 64\n\n");
+         uses_warpgroups(k) ? "a" : "", "\n.address_size 64\n\n");
   o.text(".visible .entry ", k.name, "(");
   if (!k.params.empty()) o.text(".param .align 8 .b8 args[", u64{kArgumentSlot} * k.params.size(), "]");
   o.text(")\n.maxntid ", k.block[0], ", ", k.block[1], ", ", k.block[2], "\n{\n");
@@ -186,11 +192,13 @@ constexpr void declarations(Out<Sink>& o) {
 
 template <class Sink>
 constexpr void instruction(Out<Sink>& o, Control<Sink>& control, const Inst& i, u32 id) {
+  o.fenced = o.fenced && (i.op <= Op::compose || i.op == Op::warpgroup_multiply);
   if (is_subgroup(i.op)) return subgroup(control.masked(), i, id);
   if (i.op == Op::inline_ptx) return inline_ptx(o, i, id);
   if (i.op == Op::matrix_load) return matrix_load(o, i, id);
   if (i.op == Op::matrix_multiply) return matrix_multiply(o, i, id);
   if (is_async(i.op)) return async(o, i);
+  if (is_warpgroup(i.op)) return warpgroup(o, i, id);
   if (is_mbarrier(i.op) || is_bulk(i.op)) return async_unit(o, i, id);
   if (i.op >= Op::if_) return control.step(i, id);
   switch (i.op) {

@@ -20,6 +20,7 @@
 #include "support/matrices.hpp"
 #include "support/phases.hpp"
 #include "support/vocabulary.hpp"
+#include "support/warpgroups.hpp"
 
 namespace gpuio::kernel {
 namespace {
@@ -53,7 +54,8 @@ Command run(const std::string& command) {
 bool all_targets = false;
 
 // What to assemble for: every target of the assembler. "compute_N" checks the text as sm_N does and stops
-// there.
+// there. Products of warpgroups are for one variant alone.
+const std::vector<std::string> kHopper = {"sm_90a"};
 const std::vector<std::string>& targets() {
   static const std::vector<std::string> found = [] {
     const std::string help = run("ptxas --help").output;
@@ -102,7 +104,8 @@ class PtxAssembly : public testing::Test {
     const std::string at = testing::TempDir() + "gpuio_ptx_" + std::to_string(getpid());
     for (const auto& [key, bodies] : modules_) {
       std::ofstream(at + ".ptx") << key.first << bodies;
-      for (const std::string& target : targets()) {
+      const bool hopper = key.first.find(".target sm_90a") != std::string::npos;
+      for (const std::string& target : hopper ? kHopper : targets()) {
         if (std::stoi(target.substr(target.find('_') + 1)) < int(key.second)) continue;
         const Command r = run("ptxas -v -arch=" + target + " -o /dev/null " + at + ".ptx");
         ASSERT_EQ(r.exit, 0) << target << ": " << r.output << "\nin " << at << ".ptx";
@@ -113,8 +116,8 @@ class PtxAssembly : public testing::Test {
   }
 
   // No kernel of the modules spills more than so many bytes on any target.
-  void expect_spills_at_most(int bytes_max) const {
-    ASSERT_GE(outputs_.size(), 3u);
+  void expect_spills_at_most(int bytes_max, std::size_t least = 3) const {
+    ASSERT_GE(outputs_.size(), least);
     const std::regex spills("([0-9]+) bytes stack frame, ([0-9]+) bytes spill stores");
     for (const std::string& output : outputs_) {
       std::sregex_iterator found(output.begin(), output.end(), spills);
@@ -382,6 +385,37 @@ TEST_F(PtxAssembly, MbarriersAndBulkCopies) {
   for (const View& k : {two_halves.view(), bulk_ring.view(), roles.view()}) add(k, min_sm(k));
   assemble();
   expect_spills_at_most(0);
+}
+
+// ptxas says so where it cannot leave a product to the units: it waits at once, or puts a wait where there is
+// none (C7510 to C7519).
+bool leaves_products_alone(const std::string& output) { return output.find("(C75") == std::string::npos; }
+
+TEST_F(PtxAssembly, ProductsOfWarpgroups) {
+  const Program streamed = test_kernels::streamed_product();
+  add(streamed.view(), 90);
+  for (const auto& p : test_kernels::warpgroup_products()) add(p.program.view(), 90);
+  assemble();
+  expect_spills_at_most(0, 1);
+  for (const std::string& output : outputs_) EXPECT_TRUE(leaves_products_alone(output)) << output;
+}
+
+// The check can fail: sums that are read before they are waited for.
+TEST_F(PtxAssembly, AProductThatIsNotWaitedForIsSeen) {
+  const Program p = trace_program(
+      [](Ctx k, Out<f32> c) {
+        k.unchecked_races("ptxas shows that this is wrong");
+        auto tile = k.shared<bf16, 1024>();
+        auto sum = k.warpgroup_sum<bf16, 8>();
+        sum.multiply_add(tile, 0, 512, tile, 0, 512);
+        k.warpgroup_commit();
+        sum.for_elements([&](auto row, auto column, auto v) { c[row * 8 + column] = v; });
+      },
+      "early", {128, 1, 1});
+  add(p.view(), 90);
+  assemble();
+  ASSERT_EQ(outputs_.size(), 1u);
+  EXPECT_FALSE(leaves_products_alone(outputs_[0])) << outputs_[0];
 }
 
 // sums[i] = the sum of the 33 words of row rows[i], `loads` of them in each turn of the inner loop.

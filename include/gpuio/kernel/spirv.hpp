@@ -22,7 +22,7 @@ struct SpirvRefusal {
 };
 constexpr SpirvRefusal spirv_refusal(const View& kernel) {
   for (const Inst& i : kernel.insts) {
-    if (is_matrix(i.op))
+    if (is_matrix(i.op) || is_warpgroup(i.op))
       return {"matrix units are CUDA's (and the CPU device's): use a plain variant", i.line};
     if (is_mbarrier(i.op) || is_bulk(i.op))
       return {"mbarriers and bulk copies are CUDA's (and the CPU device's): use a plain variant", i.line};

@@ -75,6 +75,7 @@ class Uniformity {
       case Op::lane_status:
       case Op::inline_ptx:
       case Op::mbarrier_arrive:
+      case Op::warpgroup_read:
       case Op::matrix_load:
       case Op::matrix_multiply: return false;
       default: return operands_uniform(i);
@@ -96,6 +97,11 @@ class Uniformity {
       case Op::end_loop: open_.pop_back(); break;
       case Op::break_:
       case Op::continue_: jump(); break;
+      case Op::warpgroup_clear:
+      case Op::warpgroup_read:
+      case Op::warpgroup_multiply:
+        for (u32 v = 0; v < sums_of(i).count; ++v) take_back(var[sums_of(i).first + v]);
+        break;
       case Op::var_store: {
         bool split = false;
         for (const Open& o : open_) split = split || o.splits;

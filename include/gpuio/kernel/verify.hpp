@@ -23,7 +23,8 @@ constexpr VerifyResult verify(const View& v, VerifyOptions options = {}) {
   if (!r.ok()) return r;
   const detail::Flow flow(v);
   r = flow.check_barriers();
-  if (r.ok() && uses_matrix_units(v)) r = detail::Flow(v, Scope::subgroup).check_matrices();
+  if (r.ok() && uses_matrix_units(v)) r = detail::Flow(v, kMatrixLanes).check_matrices();
+  if (r.ok() && uses_warpgroups(v)) r = detail::Flow(v, kWarpgroupLanes).check_matrices();
   if (!r.ok()) return r;
   const bool races = options.races && v.unchecked.empty();
   return detail::checks_memory(v) ? detail::Memory(v, flow, races).run() : r;

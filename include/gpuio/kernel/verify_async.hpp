@@ -13,12 +13,13 @@
 namespace gpuio::kernel::detail {
 
 // By whom: the lane, or a unit that works while the lane goes on.
-enum class Via : u8 { lane, copy, bulk_load, bulk_store };
+enum class Via : u8 { lane, copy, bulk_load, bulk_store, product };
 
 struct Access {
   enum class Kind : u8 { read, write, atomic_read, atomic_write };
   u32 inst = 0;
   u32 object = 0;
+  u32 at = kNone;  // index: a value
   Kind kind{};
   Via via = Via::lane;
   i64 span = 1;                    // elements
@@ -32,7 +33,7 @@ using Accesses = std::vector<Access>;
 
 constexpr bool follows_waits(const View& v) {
   for (const Inst& i : v.insts)
-    if (is_async(i.op) || is_mbarrier(i.op) || is_bulk(i.op)) return true;
+    if (is_async(i.op) || is_mbarrier(i.op) || is_bulk(i.op) || is_warpgroup(i.op)) return true;
   return false;
 }
 
@@ -45,6 +46,9 @@ constexpr Via via_of(Op op) {
     case Op::bulk_store:
     case Op::bulk_commit:
     case Op::bulk_wait: return Via::bulk_store;
+    case Op::warpgroup_multiply:
+    case Op::warpgroup_commit:
+    case Op::warpgroup_wait: return Via::product;
     default: return Via::lane;
   }
 }
@@ -54,8 +58,53 @@ constexpr void commit(Accesses& live, Via via) {
 constexpr void wait(Accesses& live, Via via, u64 groups) {
   for (Access& a : live) a.landed = a.landed || (a.via == via && a.commits > groups);
 }
+// The first accesses are again as far waited for as they were.
+constexpr void wait_less(Accesses& live, const Accesses& before) {
+  for (u32 a = 0; a < before.size(); ++a) {
+    live[a].commits = before[a].commits;
+    live[a].landed = before[a].landed;
+  }
+}
 constexpr bool is_load_by(const View& v, const Access& a, u32 mbarrier) {
   return a.via == Via::bulk_load && bulk_mbarrier(v.insts[a.inst]) == mbarrier;
+}
+
+// The mbarriers of a kernel, as far as the walk has come.
+class Phases {
+ public:
+  constexpr void make(const Inst& init) { made_.push_back({init.a, u32(init.imm)}); }
+  // Lanes a phase; 0: it is not made.
+  constexpr u32 made_for(u32 mbarrier) const {
+    for (const auto& m : made_)
+      if (m[0] == mbarrier) return m[1];
+    return 0;
+  }
+  // Instruction n; serial: of the newest access, where all lanes arrive together, else 0.
+  constexpr void arrive(const View& v, Accesses& live, u32 n, u32 serial) {
+    for (Access& a : live)
+      if (is_load_by(v, a, v.insts[n].a)) a.commits = 1;
+    arrived_.push_back({n, serial});
+  }
+  // All lanes have waited: what the phase brought is there, and so is what they did before they arrived.
+  constexpr void wait(const View& v, Accesses& live, const Inst& i) const {
+    u32 until = 0;
+    for (const auto& a : arrived_)
+      if (PhaseOf(i.mode) == PhaseOf::token && a[0] == i.c) until = a[1];
+    std::erase_if(live, [&](const Access& a) {
+      return (is_load_by(v, a, i.a) && a.commits) || (a.landed && a.serial <= until);
+    });
+  }
+
+ private:
+  std::vector<std::array<u32, 2>> made_{};     // array, lanes
+  std::vector<std::array<u32, 2>> arrived_{};  // instruction, accesses made by then
+};
+
+// A product that may still add to sums that the instruction names, other than the next product; or kNone.
+constexpr u32 adding_to(const View& v, const Accesses& live, const Inst& i) {
+  for (const Access& a : live)
+    if (a.via == Via::product && !a.landed && sums_of(v.insts[a.inst]).meets(sums_of(i))) return a.inst;
+  return kNone;
 }
 
 }  // namespace gpuio::kernel::detail

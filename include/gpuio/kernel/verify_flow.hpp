@@ -1,6 +1,6 @@
 // Second part of the verifier: which values are equal in all lanes of the workgroup, which code all lanes run
-// together, and so which barriers would hang. Asked for subgroups of 32 lanes, the same within each of them:
-// which matrix operations would.
+// together, and so which barriers would hang. Asked for subgroups of 32 lanes, or warpgroups of 128, the
+// same within each of them: which matrix operations would.
 //
 // A value is uniform if it is computed from uniform values; a var if every store to it is of a uniform value
 // and run by all lanes together. Lanes part at a branch on a value that differs, after a return that only
@@ -14,9 +14,10 @@ namespace gpuio::kernel::detail {
 
 class Flow {
  public:
-  constexpr explicit Flow(const View& v, Scope among = Scope::workgroup)
+  // `among`: so many lanes, subgroups of 32 or warpgroups of 128; 0: the workgroup.
+  constexpr explicit Flow(const View& v, u32 among = 0)
       : v_(v),
-        subgroup_(among == Scope::subgroup),
+        among_(among),
         divergent_(v.insts.size(), false),
         apart_(v.insts.size(), 0),
         var_(v.vars.size(), false),
@@ -42,15 +43,20 @@ class Flow {
     return {};
   }
 
-  // Of a Flow among subgroups.
+  // Of a Flow among subgroups or warpgroups.
   constexpr VerifyResult check_matrices() const {
     for (u32 n = 0; n < v_.insts.size(); ++n) {
       const Inst& i = v_.insts[n];
-      if (!is_matrix(i.op)) continue;
-      if (v_.lanes() % kMatrixLanes != 0) return {Err::matrix_workgroup_size, i.line, v_.lanes()};
+      const bool many = is_warpgroup(i.op);
+      if (among_ == kWarpgroupLanes ? !many : !is_matrix(i.op)) continue;
+      if (v_.lanes() % among_ != 0)
+        return {many ? Err::warpgroup_size : Err::matrix_workgroup_size, i.line, v_.lanes()};
+      if (i.op == Op::warpgroup_clear || i.op == Op::warpgroup_read) continue;
       if (apart_[n]) return {Err::divergent_matrix, i.line, v_.insts[apart_[n] - 1].line};
       if (i.op == Op::matrix_load && divergent_[i.b])
         return {Err::matrix_place_differs, i.line, v_.insts[i.b].line};
+      if (i.op == Op::warpgroup_multiply && (divergent_[i.b] || divergent_[i.d]))
+        return {Err::matrix_place_differs, i.line, v_.insts[divergent_[i.b] ? i.b : i.d].line};
     }
     return {};
   }
@@ -126,7 +132,7 @@ class Flow {
     (void)n;
   }
   constexpr bool differs(const Inst& i, bool apart) const {
-    if (subgroup_ && !apart && same_in_subgroup(i)) return false;
+    if (among_ && !apart && same_among(i)) return false;
     switch (i.op) {
       case Op::constant:
       case Op::argument:
@@ -150,6 +156,7 @@ class Flow {
       case Op::lane_status:
       case Op::inline_ptx:
       case Op::mbarrier_arrive:
+      case Op::warpgroup_read:
       case Op::matrix_load:
       case Op::matrix_multiply: return true;
       default: break;
@@ -158,23 +165,24 @@ class Flow {
     return (mask & 1 && divergent_[i.a]) || (mask & 2 && divergent_[i.b]) || (mask & 4 && divergent_[i.c]) ||
            (mask & 8 && divergent_[i.d]);
   }
-  // Among 32 lanes whose local_index follow each other.
-  constexpr bool same_in_subgroup(const Inst& i) const {
-    const bool whole = v_.block[0] % kMatrixLanes == 0;
+  // Among lanes whose local_index follow each other, from a multiple of their number on.
+  constexpr bool same_among(const Inst& i) const {
+    const bool whole = v_.block[0] % among_ == 0, subgroup = among_ == kMatrixLanes;
     switch (i.op) {
       case Op::builtin:
-        return Builtin(i.mode) == Builtin::subgroup_index ||
+        return (subgroup && Builtin(i.mode) == Builtin::subgroup_index) ||
                (whole && (Builtin(i.mode) == Builtin::local_y || Builtin(i.mode) == Builtin::local_z));
       case Op::subgroup_vote:
       case Op::subgroup_ballot:
-      case Op::subgroup_reduce: return true;
+      case Op::subgroup_reduce: return subgroup;
       case Op::div:
-      case Op::shr: {  // tid / 32
+      case Op::shr: {  // tid / 32, subgroup_index / 4
         const Inst &lane = v_.insts[i.a], &by = v_.insts[i.b];
         const u64 each = i.op == Op::div ? by.imm : u64{1} << (by.imm & 31);
-        return lane.op == Op::builtin && by.op == Op::constant && each != 0 && each % kMatrixLanes == 0 &&
-               (Builtin(lane.mode) == Builtin::local_index ||
-                (whole && Builtin(lane.mode) == Builtin::local_x));
+        if (lane.op != Op::builtin || by.op != Op::constant || each == 0) return false;
+        if (Builtin(lane.mode) == Builtin::subgroup_index) return each % (among_ / kMatrixLanes) == 0;
+        return each % among_ == 0 && (Builtin(lane.mode) == Builtin::local_index ||
+                                      (whole && Builtin(lane.mode) == Builtin::local_x));
       }
       default: return false;
     }
@@ -192,7 +200,7 @@ class Flow {
   }
 
   const View& v_;
-  bool subgroup_;
+  u32 among_;
   std::vector<u8> divergent_;  // of each value
   std::vector<u32> apart_;     // of each instruction
   std::vector<u8> var_;

@@ -74,7 +74,7 @@ class Memory {
         case Op::if_: n = walk_if(n); break;
         case Op::for_:
         case Op::loop: n = walk_loop(n); break;
-        case Op::mbarrier_init: arrivals_.push_back({i.a, u32(i.imm)}); [[fallthrough]];
+        case Op::mbarrier_init: phases_.make(i); [[fallthrough]];
         case Op::barrier:
         case Op::barrier_any:
           if (async_) std::erase_if(live_, [](const Access& a) { return a.landed; });
@@ -83,12 +83,19 @@ class Memory {
         case Op::async_copy:
         case Op::bulk_load: copy(n, Kind::write); break;
         case Op::bulk_store: copy(n, Kind::read); break;
+        case Op::warpgroup_multiply: multiply(n); break;
+        case Op::warpgroup_clear:
+        case Op::warpgroup_read: name_sums(n); break;
         case Op::async_commit:
+        case Op::warpgroup_commit:
         case Op::bulk_commit: commit(live_, via_of(i.op)); break;
         case Op::async_wait:
+        case Op::warpgroup_wait:
         case Op::bulk_wait: wait(live_, via_of(i.op), i.imm); break;
         case Op::mbarrier_arrive: arrive(n); break;
-        case Op::mbarrier_wait: wait_for_phase(n); break;
+        case Op::mbarrier_wait:
+          if (orders(n)) phases_.wait(v_, live_, i);  // where only some wait, the others know nothing
+          break;
         case Op::break_:
         case Op::continue_:
           if (!pending_.empty())
@@ -101,7 +108,7 @@ class Memory {
         case Op::atomic_store:
         case Op::atomic_rmw:
         case Op::atomic_cas: access(n, Kind::atomic_write); break;
-        case Op::ondemand_load: index(n, i.a, i.b); break;
+        case Op::ondemand_load: index(n, i.a, i.b, 1); break;
         default: break;
       }
     }
@@ -113,31 +120,31 @@ class Memory {
     const u32 end = ints_.end_of(n), middle = else_[n] == kNone ? end : else_[n];
     const u32 condition = v_.insts[n].a, outer = fact_;
     if (has_barrier(n, end)) {
-      const std::vector<Access> before = live_;
+      const Accesses before = live_;
       assume(condition, true);
       walk(n + 1, middle);
-      std::vector<Access> after = std::move(live_);
+      Accesses after = std::move(live_);
       live_ = before;
       fact_ = outer;
       assume(condition, false);
       if (middle != end) walk(middle + 1, end);
       for (const Access& a : after) live_.push_back(a);
     } else {
-      const std::vector<Access> before = waited_for();
+      const Accesses before = waited_for();
       const u32 start = u32(live_.size());
       assume(condition, true);
       walk(n + 1, middle);
       fact_ = outer;
       if (middle != end) {
-        const std::vector<Access> after = waited_for();
-        wait_less(before);
+        const Accesses after = waited_for();
+        wait_less(live_, before);
         if (!flow_.divergent(condition)) skipped_.push_back({start, u32(live_.size())});
         assume(condition, false);
         walk(middle + 1, end);
         if (!flow_.divergent(condition)) skipped_.pop_back();
-        wait_less(after);
+        wait_less(live_, after);
       }
-      wait_less(before);  // a wait on one side only
+      wait_less(live_, before);  // a wait on one side only
     }
     fact_ = outer;
     if (jumps(v_.insts[middle - 1].op)) assume(condition, false);
@@ -152,7 +159,7 @@ class Memory {
       learn(sum(ints_.sum_of(n), -1, ints_.sum_of(i.a)), 0, n);
     }
     if (!has_barrier(n, end)) {
-      const std::vector<Access> before = waited_for();
+      const Accesses before = waited_for();
       const u32 start = u32(live_.size());
       // What leaves an iteration here is in live_ anyway, and leaves none of a loop around.
       pending_.push_back({});
@@ -163,13 +170,13 @@ class Memory {
       for (u32 a = start; a < stop && result_.ok(); ++a)
         for (u32 b = start; b < stop && result_.ok(); ++b)
           if (!live_[a].old_end && !live_[b].old_end) compare(aged(live_[a], n, end), live_[b]);
-      wait_less(before);  // there may be no trip,
+      wait_less(live_, before);  // there may be no trip,
       bool leaves = false;
       for (u32 i = n; async_ && i < end; ++i) leaves = leaves || jumps(v_.insts[i].op);
       for (u32 a = start; leaves && a < stop; ++a)  // or none that comes to the wait
         if (live_[a].via != Via::lane) live_[a].commits = 0, live_[a].landed = false;
     } else {
-      const std::vector<Access> before = live_;
+      const Accesses before = live_;
       for (u32 pass = 0; pass < 2; ++pass) {
         pending_.push_back({});
         walk(n + 1, end);
@@ -184,17 +191,10 @@ class Memory {
     return end;
   }
   // Where nothing is asynchronous nobody asks, and compiling has no time to lose.
-  constexpr std::vector<Access> waited_for() const {
-    std::vector<Access> some;
-    if (async_) some = live_;
+  constexpr Accesses waited_for() const {
+    Accesses some;
+    if (async_) some = live_;  // no conditional expression: g++ 12 loses its vector
     return some;
-  }
-  // The first accesses are again as far waited for as they were.
-  constexpr void wait_less(const std::vector<Access>& before) {
-    for (u32 a = 0; a < before.size(); ++a) {
-      live_[a].commits = before[a].commits;
-      live_[a].landed = before[a].landed;
-    }
   }
   // An access of this iteration, seen from a later one.
   static constexpr Access aged(Access a, u32 begin, u32 end) {
@@ -297,13 +297,18 @@ class Memory {
   // --- Races ---
   constexpr void access(u32 n, Kind kind) {
     const Inst& i = v_.insts[n];
-    index(n, i.a, i.b);
-    if (!(i.a & kShared) || !races_ || !result_.ok()) return;
+    access(n, kind, i.a, i.b, span_of(i));
+  }
+  constexpr void access(u32 n, Kind kind, u32 object, u32 at, u64 span) {
+    const Inst& i = v_.insts[n];
+    index(n, object, at, span);
+    if (!(object & kShared) || !races_ || !result_.ok()) return;
     const Access a{.inst = n,
-                   .object = i.a,
+                   .object = object,
+                   .at = at,
                    .kind = kind,
                    .via = via_of(i.op),
-                   .span = i64(span_of(i)),
+                   .span = i64(span),
                    .fact = fact_,
                    .landed = via_of(i.op) == Via::lane,
                    .serial = ++serial_};
@@ -317,35 +322,29 @@ class Memory {
   }
   constexpr void copy(u32 n, Kind kind) {
     const Inst& i = v_.insts[n];
-    index(n, i.c, i.d);
+    index(n, i.c, i.d, span_of(i));
     if (result_.ok()) access(n, kind);
+  }
+  constexpr void multiply(u32 n) {
+    const Inst& i = v_.insts[n];
+    access(n, Kind::read, i.a, i.b, panels_span(i, true));
+    if (result_.ok()) access(n, Kind::read, i.c, i.d, panels_span(i, false));
+  }
+  constexpr void name_sums(u32 n) {
+    const Inst& i = v_.insts[n];
+    const u32 product = races_ ? adding_to(v_, live_, i) : kNone;
+    if (product != kNone) result_ = {Err::sums_under_way, i.line, v_.insts[product].line, i.a};
   }
   // Its phase can only be trusted to end when it should if those arrive that it was made for.
   constexpr void arrive(u32 n) {
     const Inst& i = v_.insts[n];
-    if (!races_) return;
-    u32 count = 0;
-    for (const auto& made : arrivals_)
-      if (made[0] == i.a) count = made[1];
+    const u32 count = phases_.made_for(i.a);
     const bool all = !flow_.apart(n) && count == v_.lanes();
-    if (!all && !(count == 1 && single_lane())) {
+    if (races_ && !all && !(count == 1 && single_lane())) {
       result_ = {Err::mbarrier_arrivals, i.line, count};
       return;
     }
-    for (Access& a : live_)
-      if (is_load_by(v_, a, i.a)) a.commits = 1;
-    if (all) arrived_.push_back({n, serial_});
-  }
-  // Where only some lanes wait, the others know nothing.
-  constexpr void wait_for_phase(u32 n) {
-    if (!orders(n)) return;
-    const Inst& i = v_.insts[n];
-    u32 until = 0;  // what the lanes did before they arrived
-    for (const auto& a : arrived_)
-      if (PhaseOf(i.mode) == PhaseOf::token && a[0] == i.c) until = a[1];
-    std::erase_if(live_, [&](const Access& a) {
-      return (is_load_by(v_, a, i.a) && a.commits) || (a.landed && a.serial <= until);
-    });
+    phases_.arrive(v_, live_, n, all ? serial_ : 0);
   }
   constexpr bool single_lane() const {
     std::vector<Affine> facts;
@@ -372,7 +371,7 @@ class Memory {
     return !a.landed && (a.inst != b.inst || a.old_end);
   }
   constexpr bool safe(const Access& a, const Access& b) const {
-    const Affine &x = ints_.sum_of(v_.insts[a.inst].b), &y = ints_.sum_of(v_.insts[b.inst].b);
+    const Affine &x = ints_.sum_of(a.at), &y = ints_.sum_of(b.at);
     if (!x.known || !y.known) return false;
     std::vector<Affine> facts;
     gather(facts, a.fact);
@@ -386,7 +385,7 @@ class Memory {
   }
 
   // --- Indices ---
-  constexpr void index(u32 n, u32 object, u32 at) {
+  constexpr void index(u32 n, u32 object, u32 at, u64 span) {
     const Inst& i = v_.insts[n];
     const u64 elements = object & kShared ? v_.shared[object & ~kShared].count : v_.params[object].count;
     const Affine& x = ints_.sum_of(at);
@@ -404,7 +403,7 @@ class Memory {
     const TwoLanes lane(ints_, x, Affine{}, facts, u32(facts.size()), {0, 0});
     if (!lane.known()) return;
     constexpr u64 kMost = ~u64{0} >> 1;  // a kernel read from bytes may declare more
-    const i64 last = i64(elements < kMost ? elements : kMost) - i64(span_of(i));
+    const i64 last = i64(elements < kMost ? elements : kMost) - i64(span);
     const i64 lo = lane.least(), hi = lane.most();
     if (lo > hi) return;  // never runs
     if (lo <= last && hi >= 0) {
@@ -440,13 +439,12 @@ class Memory {
   Integers ints_;
   bool async_, races_;
   u32 serial_ = 0;
-  std::vector<std::array<u32, 2>> arrivals_;  // of each mbarrier: array, lanes
-  std::vector<std::array<u32, 2>> arrived_;   // all lanes together: instruction, accesses made by then
-  std::vector<u32> else_;                     // of each if_
-  std::vector<u32> barriers_;                 // before each instruction
-  std::vector<Access> live_;                  // since the last barrier
-  std::vector<std::array<u32, 2>> skipped_;   // parts of live_ that are on the other side of a uniform if
-  std::vector<std::vector<Access>> pending_;  // of each loop with barriers: live where an iteration was left
+  Phases phases_;
+  std::vector<u32> else_;                    // of each if_
+  std::vector<u32> barriers_;                // before each instruction
+  Accesses live_;                            // since the last barrier
+  std::vector<std::array<u32, 2>> skipped_;  // parts of live_ that are on the other side of a uniform if
+  std::vector<Accesses> pending_;            // of each loop with barriers: live where an iteration was left
   std::vector<Fact> facts_;
   u32 fact_ = kNone;
   VerifyResult result_;

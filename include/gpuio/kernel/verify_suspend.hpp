@@ -30,7 +30,7 @@ class SuspendCheck {
     for (u32 n = 0; n < v_.insts.size(); ++n) {
       const Inst& i = v_.insts[n];
       const u32 apart = flow.apart(n);
-      if (is_matrix(i.op)) return {Err::suspend_matrix, i.line};
+      if (is_matrix(i.op) || is_warpgroup(i.op)) return {Err::suspend_matrix, i.line};
       if (is_async(i.op) || is_mbarrier(i.op) || is_bulk(i.op)) return {Err::suspend_async, i.line};
       const bool shows = i.op == Op::subgroup_elect || i.op == Op::subgroup_ballot;
       if (apart && shows) return {Err::suspend_active_mask, i.line, v_.insts[apart - 1].line};

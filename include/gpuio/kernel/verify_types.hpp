@@ -10,7 +10,7 @@ namespace gpuio::kernel::detail {
 class TypeCheck {
  public:
   constexpr explicit TypeCheck(const View& v)
-      : v_(v), region_(v.insts.size(), kNone), mbarrier_(v.shared.size(), 0) {}
+      : v_(v), region_(v.insts.size(), kNone), mbarrier_(v.shared.size(), 0), sums_(v.vars.size(), 0) {}
 
   constexpr VerifyResult run() {
     const u64 lanes = u64(v_.block[0]) * v_.block[1] * v_.block[2];
@@ -206,7 +206,8 @@ class TypeCheck {
       case Op::compose: want(vector(i) && i.width > 1, Err::wrong_width); return want(all(i, i.type));
       case Op::var_load:
       case Op::var_store:
-        if (i.a >= v_.vars.size()) return fail(Err::no_such_var);
+        if (i.a >= v_.vars.size() || sums_[i.a] == kSum) return fail(Err::no_such_var);
+        sums_[i.a] = kPlain;
         return want(i.type == v_.vars[i.a] && (i.op == Op::var_load || is(i.b, i.type)));
       default: break;
     }
@@ -228,8 +229,8 @@ class TypeCheck {
       want(next == '%' || (next >= '0' && next <= '0' + i.mode), Err::inline_ptx_text);
     }
   }
-  // What a shared array has been so far, by bit.
-  enum : u8 { kPlain = 1, kMbarrier = 2, kByToken = 4, kByParity = 8 };
+  // What a shared array, or a Var, has been so far, by bit.
+  enum : u8 { kPlain = 1, kMbarrier = 2, kByToken = 4, kByParity = 8, kSum = 16 };
   constexpr void use_as_plain(u32 object) {
     u8& was = mbarrier_[object & ~kShared];
     want(was <= kPlain, Err::mbarrier_use);
@@ -307,6 +308,38 @@ class TypeCheck {
     want(i.imm >= matrix_extent(i).columns && i.imm <= 1u << 20 && i.imm * size_of(i.from) % 16 == 0,
          Err::matrix_stride);
   }
+  // Sums are Vars of one type that nothing else names.
+  constexpr void warpgroup(const Inst& i) {
+    if (i.op == Op::warpgroup_commit) return;
+    if (i.op == Op::warpgroup_wait) return want(i.imm < 8, Err::wrong_mode);
+    if (i.op == Op::warpgroup_multiply) multiply(i);
+    const SumVars sums = sums_of(i);
+    want(sums.count <= 128 && u64{sums.first} + sums.count <= v_.vars.size(), Err::no_such_var);
+    for (u32 n = 0; n < sums.count && result_.ok(); ++n) {
+      u8& was = sums_[sums.first + n];
+      const Type t = v_.vars[sums.first + n];
+      want(was != kPlain, Err::no_such_var);
+      want(i.op == Op::warpgroup_clear ? t == Type::f32 || t == Type::i32 : t == i.type);
+      was = kSum;
+    }
+  }
+  constexpr void multiply(const Inst& i) {
+    constexpr Type kOf[] = {Type::f16, Type::bf16, Type::f32, Type::i8, Type::u8, Type::u8};
+    if (i.mode > u8(Matrix::of_e5m2)) return fail(Err::wrong_mode);
+    const bool integers = Matrix(i.mode) == Matrix::of_i8;
+    want(i.from == kOf[i.mode] && i.type == (integers ? Type::i32 : Type::f32));
+    for (const u32 array : {i.a, i.c}) {
+      if (!(array & kShared) || (array & ~kShared) >= v_.shared.size()) return fail(Err::no_such_object);
+      use_as_plain(array);
+      want(v_.shared[array & ~kShared].type == i.from);
+    }
+    want((is(i.b, Type::u32) || is(i.b, Type::u64)) && (is(i.d, Type::u32) || is(i.d, Type::u64)));
+    const WarpgroupShape shape = WarpgroupShape::of(i);
+    const u32 n = shape.columns;
+    if (n < 8 || n > 256 || n % (integers && n > 24 ? 16 : 8) != 0 || shape.panel_a < kWarpgroupRows ||
+        shape.panel_b < n || shape.panel_a > kPanelsMax || shape.panel_b > kPanelsMax)
+      fail(Err::warpgroup_shape, n);
+  }
   constexpr bool vector(const Inst& i) const {
     return i.width == 1 ||
            ((i.width == 2 || i.width == 4) && size_of(i.type) * i.width <= 16 && i.type != Type::boolean);
@@ -364,6 +397,11 @@ class TypeCheck {
       case Op::inline_ptx: return inline_ptx(i);
       case Op::async_wait:
       case Op::bulk_wait: return want(i.imm < 64, Err::wrong_mode);
+      case Op::warpgroup_clear:
+      case Op::warpgroup_read:
+      case Op::warpgroup_multiply:
+      case Op::warpgroup_commit:
+      case Op::warpgroup_wait: return warpgroup(i);
       case Op::mbarrier_init:
       case Op::mbarrier_arrive:
       case Op::mbarrier_wait: return mbarrier(i);
@@ -408,6 +446,7 @@ class TypeCheck {
   std::vector<u32> region_;   // of each value
   std::vector<u8> open_;      // of each region
   std::vector<u8> mbarrier_;  // of each shared array
+  std::vector<u8> sums_;      // of each var
   std::vector<Frame> frames_;
   u32 at_ = 0;
   VerifyResult result_;

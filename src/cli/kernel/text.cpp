@@ -94,7 +94,12 @@ constexpr std::string_view kOps[] = {"constant",
                                      "bulk_load",
                                      "bulk_store",
                                      "bulk_commit",
-                                     "bulk_wait"};
+                                     "bulk_wait",
+                                     "warpgroup_clear",
+                                     "warpgroup_read",
+                                     "warpgroup_multiply",
+                                     "warpgroup_commit",
+                                     "warpgroup_wait"};
 static_assert(std::size(kOps) == std::size_t(kLastOp) + 1);
 constexpr std::string_view kBuiltins[] = {
     "local_x",  "local_y",  "local_z",       "group_x",       "group_y",        "group_z",    "groups_x",
@@ -121,7 +126,8 @@ std::string_view mode_of(const Inst& i) {
     case Op::subgroup_shuffle: return kShuffles[i.mode];
     case Op::subgroup_vote: return kVotes[i.mode];
     case Op::matrix_load: return kMatrixParts[i.mode];
-    case Op::matrix_multiply: return kMatrices[i.mode];
+    case Op::matrix_multiply:
+    case Op::warpgroup_multiply: return kMatrices[i.mode];
     case Op::mbarrier_wait: return kPhases[i.mode];
     default: return "";
   }
@@ -174,7 +180,15 @@ std::string instruction(const View& k, const Inst& i, u32 n) {
   if (i.op == Op::bulk_load)
     s += fmt::format(" to {} of {}, {} bytes, by {}", object(i.a), object(i.c), bulk_bytes(i),
                      object(bulk_mbarrier(i)));
-  if (i.op == Op::async_wait || i.op == Op::bulk_wait) s += fmt::format(" for all but {}", i.imm);
+  if (i.op == Op::warpgroup_read) s += fmt::format(" v{}", i.a);
+  if (i.op == Op::warpgroup_clear) s += fmt::format(" v{} to v{}", i.a, i.a + i.imm - 1);
+  if (i.op == Op::warpgroup_multiply) {
+    const WarpgroupShape shape = WarpgroupShape::of(i);
+    s += fmt::format(" of {} and {}, panels {} and {} rows apart, to v{} to v{}", object(i.a), object(i.c),
+                     shape.panel_a, shape.panel_b, shape.first, shape.first + shape.columns / 2 - 1);
+  }
+  if (i.op == Op::async_wait || i.op == Op::bulk_wait || i.op == Op::warpgroup_wait)
+    s += fmt::format(" for all but {}", i.imm);
   if (i.op == Op::matrix_load) s += fmt::format(", rows {} apart", i.imm);
   if ((i.op >= Op::atomic_load && i.op <= Op::fence))
     s += fmt::format(", {}, {}", kOrders[std::size_t(i.order)], kScopes[std::size_t(i.scope)]);

@@ -159,6 +159,11 @@ class Maker {
       case Op::async_wait:
       case Op::bulk_commit:
       case Op::bulk_wait: return;  // it has been copied
+      case Op::warpgroup_commit:
+      case Op::warpgroup_wait: return;  // it has been multiplied
+      case Op::warpgroup_clear:
+      case Op::warpgroup_read:
+      case Op::warpgroup_multiply: return warpgroup(i);
       case Op::mbarrier_init:
       case Op::mbarrier_arrive:
       case Op::mbarrier_wait: return mbarrier(i);
@@ -309,6 +314,23 @@ class Maker {
     const u32 to = i.op == Op::mbarrier_arrive ? place_result(i) : 0;
     Step& s = emit(i, async_handler(i.op));
     s.a = i.a, s.c = phase, s.to = to;
+    s.imm = i.imm;
+  }
+
+  // Sums lie one after the other.
+  void warpgroup(const Inst& i) {
+    if (i.op == Op::warpgroup_read) {
+      const u32 to = place_result(i);
+      Step& s = emit(i, copy_handler(size_of(i.type), false));
+      s.a = var_place_[i.a], s.to = to;
+      return;
+    }
+    const bool multiply = i.op == Op::warpgroup_multiply;
+    const u32 b = multiply ? array(i.b) : 0, d = multiply ? array(i.d) : 0;
+    Step& s = emit(i, warpgroup_handler(i.op));
+    s.a = i.a, s.b = b, s.c = i.c, s.d = d, s.to = var_place_[sums_of(i).first];
+    s.uniform_a = multiply && size_of(k_.insts[i.b].type) == 8;
+    s.uniform_b = multiply && size_of(k_.insts[i.d].type) == 8;
     s.imm = i.imm;
   }
 
@@ -548,8 +570,11 @@ Result<Native> make_blocked(const kernel::View& kernel, const BlockedOptions& op
   code->block = kernel.block;
   code->lanes = kernel.lanes();
   code->padded = (code->lanes + blocked::kChunk - 1) / blocked::kChunk * blocked::kChunk;
-  code->subgroup_size = uses_matrix_units(kernel) ? kernel::kMatrixLanes : options.subgroup_size;
-  code->part_lanes = uses_mbarriers(kernel) ? std::max(code->subgroup_size, kernel::kMatrixLanes) : 0;
+  code->subgroup_size =
+      uses_matrix_units(kernel) || uses_warpgroups(kernel) ? kernel::kMatrixLanes : options.subgroup_size;
+  code->part_lanes = uses_warpgroups(kernel)  ? kernel::kWarpgroupLanes
+                     : uses_mbarriers(kernel) ? std::max(code->subgroup_size, kernel::kMatrixLanes)
+                                              : 0;
   code->params.assign(kernel.params.begin(), kernel.params.end());
   code->shared.assign(kernel.shared.begin(), kernel.shared.end());
   for (kernel::u32 i = 0; i < code->shared.size(); ++i) code->shared_at.push_back(shared_offset(kernel, i));

@@ -121,6 +121,7 @@ Handler memory_handler(const Inst& inst, bool uniform, bool wide_index);
 Handler subgroup_handler(const Inst& inst);
 Handler matrix_handler(const Inst& inst, bool wide_index);
 Handler async_handler(Op op);  // of mbarriers and bulk copies
+Handler warpgroup_handler(Op op);
 Handler control_handler(Op op);
 Handler builtin_handler();  // of what differs between lanes
 

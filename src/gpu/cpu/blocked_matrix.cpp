@@ -75,7 +75,51 @@ const Step* matrix_multiply_step(const Step* s, Frame& f) {
   return each_subgroup(s, f, multiply) ? s + 1 : nullptr;
 }
 
+const Step* clear_step(const Step* s, Frame& f) {
+  for (u32 v = 0; v < s->imm; ++v) f.for_active([&](u32 lane) { lanes_of(f, s->to, v)[lane] = 0; });
+  return s + 1;
+}
+
+// At once: nobody sees the sums before they are waited for.
+const Step* warpgroup_step(const Step* s, Frame& f) {
+  const Inst i{.op = s->op, .type = s->type, .from = s->from, .mode = s->mode, .imm = s->imm};
+  const WarpgroupShape shape = WarpgroupShape::of(i);
+  const u32 size = size_of(i.from);
+  const auto index = [&](u32 place, bool wide, u32 lane) {
+    return wide ? f.at<u64>(place)[lane] : u64{f.at<u32>(place)[lane]};
+  };
+  const auto multiply = [&](u32 first) {
+    const u64 a = index(s->b, s->uniform_a, first), b = index(s->d, s->uniform_b, first);
+    for (const bool is_a : {true, false}) {
+      const u64 at = is_a ? a : b, span = panels_span(i, is_a);
+      const u64 count = f.code->shared[(is_a ? s->a : s->c) & ~kShared].count;
+      if (at < count && count - at >= span && at % alignment_of(i) == 0) continue;
+      f.error = error(Code::invalid_address,
+                      "line {}: a matrix in panels from index {} on, {} elements from first to last, in {} "
+                      "elements; it begins at a multiple of {}",
+                      s->line, at, span, count, alignment_of(i));
+      return false;
+    }
+    const auto of = [&](u32 array, u64 begin, u32 panel, u32 top) {
+      const std::byte* const from = f.group->shared.data() + f.code->shared_at[array & ~kShared];
+      return [=](u32 row, u32 k) {
+        u32 bits = 0;
+        const u64 at = begin + place_in_panels(size, u64{panel} * (16 / size), top + row, k);
+        __builtin_memcpy(&bits, from + at * size, size);
+        return bits;
+      };
+    };
+    multiply_panels(i, of(s->a, a, shape.panel_a, first / kMatrixLanes % 4 * 16),
+                    of(s->c, b, shape.panel_b, 0),
+                    [&](u32 lane, u32 r) -> u32& { return lanes_of(f, s->to, r)[first + lane]; });
+    return true;
+  };
+  return each_subgroup(s, f, multiply) ? s + 1 : nullptr;
+}
+
 }  // namespace
+
+Handler warpgroup_handler(Op op) { return op == Op::warpgroup_clear ? &clear_step : &warpgroup_step; }
 
 Handler matrix_handler(const Inst& i, bool wide_index) {
   if (i.op == Op::matrix_multiply) return &matrix_multiply_step;

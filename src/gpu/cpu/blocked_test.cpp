@@ -10,6 +10,7 @@
 #include "support/every_operation.hpp"
 #include "support/matrices.hpp"
 #include "support/phases.hpp"
+#include "support/warpgroups.hpp"
 
 namespace gpuio::gpu::cpu {
 namespace {
@@ -133,6 +134,25 @@ TEST(Blocked, MbarriersAndBulkCopies) {
   data.bytes[0].resize(7 * 256);
   data.bits[2] = 7;
   expect_like_interpreter(roles.view(), {2, 1, 1}, data, 8);
+}
+
+TEST(Blocked, ProductsOfWarpgroups) {
+  const auto compare = [](const View& k) {
+    RandomData want = random_contents(k, 5);
+    for (u32 input = 0; input < 2; ++input)  // no NaN, whose bits are nobody's business
+      for (std::byte& b : want.bytes[input]) b &= std::byte{0xbf};
+    RandomData got = want;
+    const Outcome o = interpret(k, {1, 1, 1}, want.arguments(), {.subgroup_size = 32});
+    ASSERT_TRUE(o.ok()) << o.error << " at line " << o.line;
+    const Status s = run_blocked(k, {1, 1, 1}, got, 8);  // it takes 32 by itself
+    ASSERT_TRUE(s) << s.message();
+    EXPECT_TRUE(got.bytes == want.bytes);
+  };
+  compare(test_kernels::streamed_product().view());
+  for (const auto& p : test_kernels::warpgroup_products()) {
+    SCOPED_TRACE(p.program.name);
+    compare(p.program.view());
+  }
 }
 
 TEST(Blocked, AnMbarrierThatNobodyEndsAndABarrierThatSomeMissAreErrors) {

@@ -203,7 +203,7 @@ struct Lane {
   GPUIO_INLINE void execute(const M& mask) {
     constexpr Inst i = k.insts[I];
     constexpr Shape s = facts.value[I].shape;
-    static_assert(!is_matrix(i.op),
+    static_assert(!is_matrix(i.op) && !is_warpgroup(i.op),
                   "matrix operations are not made native: load the kernel without its native form");
     static_assert(!is_mbarrier(i.op) && !is_bulk(i.op),
                   "mbarriers and bulk copies are not made native: load the kernel without its native form");

@@ -85,4 +85,50 @@ constexpr void matrix_multiply(Out<Sink>& o, const Inst& i, u32 id) {
   o.text(";\n");
 }
 
+// --- wgmma ------------------------------------------------------------------------------------------------
+
+// Into %y<to> the descriptor of a matrix in panels, not swizzled: where it begins, how far panels, and eight
+// rows of 16 bytes, are apart.
+template <class Sink>
+constexpr void descriptor(Out<Sink>& o, const Inst& i, u32 to, u32 object, u32 index, u32 panel) {
+  part_address(o, Inst{.op = Op::matrix_load, .from = i.from, .a = object, .b = index});
+  o.line("shr.u32 %x0, %x0, 4");
+  o.line("cvt.u64.u32 %y", to, ", %x0");
+  o.line("or.b64 %y", to, ", %y", to, ", ", u64{panel} << 16 | u64{8} << 32);
+}
+
+template <class Sink>
+constexpr void warpgroup_multiply(Out<Sink>& o, const Inst& i) {
+  constexpr std::string_view kDepths[] = {"k16", "k16", "k8", "k32", "k32", "k32"};
+  constexpr std::string_view kTypes[] = {".f32.f16.f16", ".f32.bf16.bf16", ".f32.tf32.tf32",
+                                         ".s32.s8.s8",   ".f32.e4m3.e4m3", ".f32.e5m2.e5m2"};
+  // What follows the predicate: signs of A and B, and how 16-bit ones lie.
+  constexpr std::string_view kRest[] = {", 1, 1, 0, 0", ", 1, 1, 0, 0", ", 1, 1", "", ", 1, 1", ", 1, 1"};
+  const WarpgroupShape shape = WarpgroupShape::of(i);
+  descriptor(o, i, 0, i.a, i.b, shape.panel_a);
+  descriptor(o, i, 1, i.c, i.d, shape.panel_b);
+  o.line("mov.pred %q0, 1");
+  if (!o.fenced) o.line("wgmma.fence.sync.aligned");
+  o.fenced = true;
+  o.text("  wgmma.mma_async.sync.aligned.m64n", shape.columns, kDepths[i.mode], kTypes[i.mode], " {");
+  for (u32 r = 0; r < shape.columns / 2; ++r) {
+    if (r) o.text(", ");
+    o.text(Var{i.type, shape.first + r});
+  }
+  o.text("}, %y0, %y1, %q0", kRest[i.mode], ";\n");
+}
+
+template <class Sink>
+constexpr void warpgroup(Out<Sink>& o, const Inst& i, u32 id) {
+  switch (i.op) {
+    case Op::warpgroup_clear:
+      for (u32 v = 0; v < i.imm; ++v) o.line("mov.b32 ", Var{o.k.vars[i.a + v], i.a + v}, ", 0");
+      return;
+    case Op::warpgroup_read: return o.line("mov.b32 ", Reg{i.type, id}, ", ", Var{i.type, i.a});
+    case Op::warpgroup_commit: return o.line("wgmma.commit_group.sync.aligned");
+    case Op::warpgroup_wait: return o.line("wgmma.wait_group.sync.aligned ", i.imm);
+    default: return warpgroup_multiply(o, i);
+  }
+}
+
 }  // namespace gpuio::kernel::detail::ptx

@@ -118,6 +118,7 @@ struct Out {
   Sink& sink;
   u32 target = 70;      // that the text is for: what the kernel needs
   bool fences = false;  // lanes write what the async proxy reads or overwrites
+  bool fenced = false;  // nothing since the last wgmma.fence touches what a product reads or adds to
 
   constexpr void piece(std::string_view s) { sink.append(s); }
   constexpr void piece(u64 v) { sink.append(decimal(v)); }
@@ -163,7 +164,7 @@ struct Needs {
 };
 constexpr Needs needs(const Inst& i) {
   if (i.op == Op::inline_ptx) return {u32(i.imm >> 32 & 0xffff), u32(i.imm >> 48)};
-  if (is_bulk(i.op)) return {90, 80};
+  if (is_bulk(i.op) || is_warpgroup(i.op)) return {90, 80};
   if (is_mbarrier(i.op)) return {80, i.op == Op::mbarrier_wait ? 71u : 70u};
   if (!is_matrix(i.op)) return {};
   const Matrix what{i.mode};
