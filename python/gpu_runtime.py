@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Mapping
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ from gpuio._errors import invalid
 from gpu_buffer import Buffer, host_array, raw
 from gpu_kernel import KERNELS, Kernel, Number, Pipeline, Source, bytes_of, number
 
-__all__ = ["GPU", "KERNELS", "Buffer", "Event", "Fence", "Kernel", "Pipeline", "Stream"]
+__all__ = ["GPU", "KERNELS", "Buffer", "Event", "Fence", "Finding", "Kernel", "Pipeline", "Stream"]
 
 Groups = Union[int, Tuple[int, ...]]
 
@@ -58,6 +58,14 @@ def _triple(name: str, value: Any) -> Tuple[int, int, int]:
             raise invalid(f"{name} = {value!r}: {part!r} is no number of workgroups or lanes")
     filled = [int(p) for p in parts] + [1] * (3 - len(parts))
     return filled[0], filled[1], filled[2]
+
+
+class Finding(NamedTuple):
+    """What `GPU.sanitize` found. Lines are of the kernel's source; earlier_line is 0 where it is no race."""
+
+    message: str
+    line: int
+    earlier_line: int
 
 
 class _Handle(Ending):
@@ -261,6 +269,34 @@ class GPU(Ending):
             if isinstance(argument, Buffer):
                 argument._used = point
         self._core.launch(kernel._handle, grid, given, stream.handle() if stream else 0)
+
+    def sanitize(
+        self, kernel: Kernel, *arguments: Any, groups: Groups = (1, 1, 1), steps_max: int = 2**28
+    ) -> List[Finding]:
+        """What is wrong with such a dispatch: races in buffers and shared memory, indices out of range, shared memory that
+        is read before anybody wrote it, barriers that not every lane reaches. Empty where nothing was found.
+
+        For kernels that gpuio made. It waits for the GPU, then runs the kernel in the interpreter on copies: no buffer
+        changes, and one given twice counts as two. `steps_max`, instructions times lanes, bounds it; it takes some 100
+        bytes of memory an element.
+        """
+        self._mine("kernel", kernel, Kernel)
+        grid = _triple("groups", groups)
+        if isinstance(steps_max, bool) or not isinstance(steps_max, (int, np.integer)) or not 0 < steps_max < 2**63:
+            raise invalid(f"steps_max = {steps_max!r}: give a number of instructions")
+        given: List[Tuple[int, int, Optional[npt.NDArray[np.uint8]], int]] = []
+        for i, argument in enumerate(arguments):
+            if isinstance(argument, Buffer):
+                self._mine(f"argument {i}", argument, Buffer)
+                size = argument.dtype.itemsize
+                given.append((_core.ARG_MEMORY, 0, raw(argument.read()), size if size in (1, 2, 4, 8) else 0))
+                continue
+            kind, bits = number(f"argument {i} of {kernel.name}", argument)
+            if kind == _core.ARG_SCALAR:
+                raise invalid(f"argument {i} of {kernel.name} = {argument}: give an integer below 2^63")
+            given.append((kind, bits, None, 0))
+        found = self._core.sanitize(kernel._format, kernel._source, grid, given, int(steps_max))
+        return [Finding(*each) for each in found]
 
     # Order.
 

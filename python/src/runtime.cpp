@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include "launch/sanitize.hpp"
 #include "src/common.hpp"
 
 namespace gpuio::python {
@@ -127,6 +128,35 @@ class Gpu {
     d["portable"] = i.portable;
     d["parameters"] = parameters;
     return d;
+  }
+  // Findings as (message, line, earlier line); arguments as those of launch, with an array for memory.
+  using Watched = std::tuple<int, std::uint64_t, std::optional<Source>, std::uint32_t>;
+  std::vector<std::tuple<std::string, std::uint32_t, std::uint32_t>> sanitize(
+      int format, const nb::bytes& bytes, std::tuple<std::uint32_t, std::uint32_t, std::uint32_t> groups,
+      const std::vector<Watched>& arguments, std::uint64_t steps_max) {
+    const std::span source(reinterpret_cast<const std::byte*>(bytes.c_str()), bytes.size());
+    auto module = launch::Module::read(source, {.format = static_cast<launch::Format>(format)});
+    check(module ? Status() : module.error());
+    std::vector<launch::Given> given;
+    for (const auto& [kind, bits, memory, size] : arguments) {
+      launch::Given& one = given.emplace_back();
+      one.element_size = size;
+      if (!memory) {
+        one.number = launch::Number{kind == GPUIO_ARG_REAL, bits};
+        continue;
+      }
+      const auto* from = static_cast<const std::byte*>(memory->data());
+      one.bytes.assign(from, from + memory->nbytes());
+    }
+    const gpu::Grid grid{{std::get<0>(groups), std::get<1>(groups), std::get<2>(groups)}};
+    const auto found = [&] {
+      nb::gil_scoped_release others;
+      return launch::sanitize(**module, grid, std::move(given), steps_max);
+    }();
+    check(found ? Status() : found.error());
+    std::vector<std::tuple<std::string, std::uint32_t, std::uint32_t>> out;
+    for (const launch::Finding& f : *found) out.emplace_back(f.message, f.line, f.earlier_line);
+    return out;
   }
   void destroy_kernel(Handle kernel) { check(gpuio_kernel_destroy(ctx(), as<gpuio_kernel_t>(kernel))); }
   void launch(Handle kernel, std::tuple<std::uint32_t, std::uint32_t, std::uint32_t> groups,
@@ -278,6 +308,8 @@ void bind_runtime(nb::module_& m) {
       .def("load", &Gpu::load, nb::arg("format"), nb::arg("bytes"), nb::arg("entry"), nb::arg("constants"),
            nb::arg("block"))
       .def("kernel_info", &Gpu::kernel_info, nb::arg("kernel"))
+      .def("sanitize", &Gpu::sanitize, nb::arg("format"), nb::arg("bytes"), nb::arg("groups"),
+           nb::arg("arguments"), nb::arg("steps_max"))
       .def("destroy_kernel", &Gpu::destroy_kernel, nb::arg("kernel"))
       .def("launch", &Gpu::launch, nb::arg("kernel"), nb::arg("groups"), nb::arg("arguments"),
            nb::arg("stream"))

@@ -236,6 +236,26 @@ def test_what_is_wrong_is_named(gpu, refused, tmp_path):
         x.read(np.empty(2, "f4"))
 
 
+def test_a_dispatch_is_tried_in_the_interpreter(gpu, refused, tmp_path):
+    kernel = gpu.load_spirv("reduce.spv")
+    x, sums = gpu.buffer(np.ones(1000, "f4")), gpu.buffer(size=4)
+    assert gpu.sanitize(kernel, x, sums, groups=4) == []
+    assert not sums.read().any()  # copies
+    (found,) = gpu.sanitize(kernel, x, sums, groups=4, steps_max=100)
+    assert "step limit" in found.message and found.line > 0 and found.earlier_line == 0
+    with refused(ErrorCode.INVALID_ARG, "has 2 parameters; 1 arguments were given"):
+        gpu.sanitize(kernel, x)
+    with refused(ErrorCode.INVALID_ARG, "argument 1 of kernel reduce: it is a number, and the kernel takes memory"):
+        gpu.sanitize(kernel, x, 3)
+    with refused(ErrorCode.INVALID_ARG, "argument 0 of kernel reduce: its elements have 8 bytes, the kernel's 4"):
+        gpu.sanitize(kernel, gpu.buffer(size=4, dtype="f8"), sums)
+    with refused(ErrorCode.INVALID_ARG, "steps_max = 0"):
+        gpu.sanitize(kernel, x, sums, steps_max=0)
+    (tmp_path / "add.adb").write_bytes(bytes.fromhex("10412200"))
+    with refused(ErrorCode.UNSUPPORTED, "its file holds no IR"):
+        gpu.sanitize(gpu.load_adead(tmp_path / "add.adb"), x, x, x)
+
+
 def test_devices_are_named(refused):
     with refused(ErrorCode.INVALID_ARG, "did you mean cuda?"):
         GPU("cude")
