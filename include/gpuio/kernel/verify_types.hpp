@@ -314,12 +314,13 @@ class TypeCheck {
     if (i.op == Op::warpgroup_wait) return want(i.imm < 8, Err::wrong_mode);
     if (i.op == Op::warpgroup_multiply) multiply(i);
     const SumVars sums = sums_of(i);
+    want(i.op != Op::warpgroup_clear || (i.imm > 0 && i.imm <= 128), Err::wrong_mode);
     want(sums.count <= 128 && u64{sums.first} + sums.count <= v_.vars.size(), Err::no_such_var);
     for (u32 n = 0; n < sums.count && result_.ok(); ++n) {
       u8& was = sums_[sums.first + n];
       const Type t = v_.vars[sums.first + n];
       want(was != kPlain, Err::no_such_var);
-      want(i.op == Op::warpgroup_clear ? t == Type::f32 || t == Type::i32 : t == i.type);
+      want((t == Type::f32 || t == Type::i32) && (i.op == Op::warpgroup_clear || t == i.type));
       was = kSum;
     }
   }

@@ -288,6 +288,10 @@ TEST(Warpgroup, MistakesAreNamed) {
   EXPECT_TRUE(verify(p.view()).ok());
   b.var_load(sum);
   EXPECT_EQ(verify(p.view()).error, Err::no_such_var);
+  p.insts.back() = {.op = Op::warpgroup_clear, .a = sum, .imm = (u64{1} << 32) + 1};  // from a file, say
+  EXPECT_EQ(verify(p.view()).error, Err::wrong_mode);
+  p.insts.back() = {.op = Op::warpgroup_read, .type = Type::f32, .a = sum + 1};
+  EXPECT_EQ(verify(p.view()).error, Err::no_such_var);
 }
 
 TEST(Warpgroup, TheInterpreterHoldsSumsBackUntilTheyAreWaitedFor) {
