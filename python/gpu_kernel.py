@@ -74,16 +74,19 @@ class Kernel:
         format: int,  # noqa: A002
         source: bytes,
         entry: str,
-        constants: Optional[Mapping[int, Number]],
+        constants: Optional[Mapping[Union[int, str], Number]],
         block: Optional[Tuple[int, int, int]],
     ) -> None:
         self._gpu, self._format, self._source, self._entry, self._block = gpu, format, source, entry, block
         self._handle = 0
-        given: List[Tuple[int, int, int]] = []
+        given: List[Tuple[int, int, int, str]] = []
         for key, value in (constants or {}).items():
+            if isinstance(key, str) and key:
+                given.append((0, *number(f"constants[{key!r}]", value), key))
+                continue
             if isinstance(key, bool) or not isinstance(key, int) or not 0 <= key < 2**32:
-                raise invalid(f"constants: the key {key!r} is no id of a specialization constant")
-            given.append((key, *number(f"constants[{key}]", value)))
+                raise invalid(f"constants: the key {key!r} is no name or id of a specialization constant")
+            given.append((key, *number(f"constants[{key}]", value), ""))
         gpu._open()
         self._handle = gpu._core.load(format, source, entry, given, block or (0, 0, 0))
         info = gpu._core.kernel_info(self._handle)

@@ -221,9 +221,9 @@ class GPU(Ending):
     # Kernels.
 
     def load_spirv(
-        self, source: Source, *, entry: str = "", constants: Optional[Mapping[int, Number]] = None
+        self, source: Source, *, entry: str = "", constants: Optional[Mapping[Union[int, str], Number]] = None
     ) -> Kernel:
-        """From a path or bytes. `constants`: specialization constants by their id; `entry`: where there are several."""
+        """From a path or bytes. `constants`: specialization constants by their name or id; `entry`: where there are several."""
         return Kernel(self, _core.FORMAT_SPIRV, bytes_of(source), entry, constants, None)
 
     def load_ptx(self, source: Source, *, entry: str = "", block: Optional[Groups] = None) -> Kernel:
@@ -236,7 +236,11 @@ class GPU(Ending):
         lanes = None if block is None else _triple("block", block)
         return Kernel(self, _core.FORMAT_ADEAD, bytes_of(source), "", None, lanes)
 
-    def create_pipeline(self, kernel: Kernel, constants: Optional[Mapping[int, Number]] = None) -> Pipeline:
+    def load_ir(self, source: Source, *, constants: Optional[Mapping[Union[int, str], Number]] = None) -> Kernel:
+        """gpuio's own, as `gpuio kernel export` writes it."""
+        return Kernel(self, _core.FORMAT_IR, bytes_of(source), "", constants, None)
+
+    def create_pipeline(self, kernel: Kernel, constants: Optional[Mapping[Union[int, str], Number]] = None) -> Pipeline:
         """The kernel as it is dispatched, made ready now, with specialization constants of its own."""
         self._mine("kernel", kernel, Kernel)
         return Pipeline(self, kernel._format, kernel._source, kernel._entry, constants, kernel._block)

@@ -97,12 +97,19 @@ struct KernelOptions {
   std::string entry{};  // empty: the only one
   struct Constant {
     template <std::integral T>
-    Constant(std::uint32_t i, T v) : value{i, GPUIO_ARG_INTEGER, std::uint64_t(std::int64_t(v))} {}
+    Constant(std::uint32_t i, T v) : value{i, GPUIO_ARG_INTEGER, std::uint64_t(std::int64_t(v)), nullptr} {}
     template <std::floating_point T>
-    Constant(std::uint32_t i, T v) : value{i, GPUIO_ARG_REAL, std::bit_cast<std::uint64_t>(double(v))} {}
+    Constant(std::uint32_t i, T v)
+        : value{i, GPUIO_ARG_REAL, std::bit_cast<std::uint64_t>(double(v)), nullptr} {}
+    template <class T>
+      requires std::is_arithmetic_v<T>
+    Constant(std::string n, T v) : Constant(0u, v) {
+      name = std::move(n);
+    }
     gpuio_constant_t value;
+    std::string name{};  // empty: by id
   };
-  std::vector<Constant> constants{};            // specialization constants of SPIR-V, by id
+  std::vector<Constant> constants{};            // specialization constants, by name or id
   std::array<std::uint32_t, 3> block{0, 0, 0};  // lanes, of PTX that does not say and of ADead-BIB code
 };
 
@@ -113,7 +120,10 @@ class GpuKernel : public detail::Owned<gpuio_kernel_t, gpuio_kernel_destroy> {
             gpuio_kernel_format_t format, const KernelOptions& options)
       : Owned(context), bytes_(std::move(bytes)), format_(format), options_(options) {
     std::vector<gpuio_constant_t> constants;
-    for (const auto& c : options.constants) constants.push_back(c.value);
+    for (const auto& c : options.constants) {
+      constants.push_back(c.value);
+      if (!c.name.empty()) constants.back().name = c.name.c_str();
+    }
     const gpuio_kernel_options_t given{format,
                                        options.entry.empty() ? nullptr : options.entry.c_str(),
                                        constants.data(),
@@ -208,6 +218,13 @@ class Gpu {
   }
   GpuKernel load_adead(std::span<const std::byte> bytes, const KernelOptions& o = {}) const {
     return load(copy(bytes), GPUIO_FORMAT_ADEAD, o);
+  }
+  // gpuio's own, as kernel::serialize and `gpuio kernel export` write it.
+  GpuKernel load_ir(const std::string& path, const KernelOptions& o = {}) const {
+    return load(bytes_of(path), GPUIO_FORMAT_IR, o);
+  }
+  GpuKernel load_ir(std::span<const std::byte> bytes, const KernelOptions& o = {}) const {
+    return load(copy(bytes), GPUIO_FORMAT_IR, o);
   }
   // A kernel as it is dispatched, with specialization constants of its own.
   GpuKernel create_pipeline(const GpuKernel& kernel,

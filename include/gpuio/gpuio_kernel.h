@@ -128,15 +128,19 @@ typedef enum {
 } gpuio_kernel_format_t;
 
 typedef struct {
-  uint32_t id;                 // SpecId
+  uint32_t id;                 // SpecId; of gpuio's own kernels: which, in the order they are declared
   gpuio_argument_kind_t kind;  // INTEGER (of a boolean, 0 or 1) or REAL
   uint64_t bits;
+  const char* name;  // as the kernel declares it; NULL: the id says which
 } gpuio_constant_t;
 
 typedef struct {
   gpuio_kernel_format_t format;
-  const char* entry;                  // of SPIR-V and PTX; NULL: the only one
-  const gpuio_constant_t* constants;  // specialization constants of SPIR-V
+  const char* entry;  // of SPIR-V and PTX; NULL: the only one
+  // Specialization constants, of gpuio's kernels and of SPIR-V. NOT_FOUND names those there are, INVALID_ARG
+  // the type or the range that the value is not of. With any the CPU device interprets: native code has the
+  // kernel's own values.
+  const gpuio_constant_t* constants;
   int num_constants;
   uint32_t block[3];  // lanes of a workgroup, of PTX that does not say and of ADead-BIB code; zeros: it does
 } gpuio_kernel_options_t;

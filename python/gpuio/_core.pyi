@@ -66,6 +66,7 @@ ARG_REAL: int = 4
 
 ARG_BYTES: int = 5
 
+FORMAT_IR: int = 1
 FORMAT_SPIRV: int = 2
 
 FORMAT_PTX: int = 3
@@ -101,7 +102,7 @@ class Gpu:
 
     def fill(self, memory: int, value: int, bytes: int, stream: int) -> None: ...
 
-    def load(self, format: int, bytes: bytes, entry: str, constants: Sequence[tuple[int, int, int]], block: tuple[int, int, int]) -> int: ...
+    def load(self, format: int, bytes: bytes, entry: str, constants: Sequence[tuple[int, int, int, str]], block: tuple[int, int, int]) -> int: ...
 
     def kernel_info(self, kernel: int) -> dict: ...
 

@@ -22,7 +22,7 @@ using Source = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 using Handle = std::uintptr_t;
 // kind, address or bits, count, bytes of an element
 using Given = std::tuple<int, std::uint64_t, std::uint64_t, std::uint32_t>;
-using Constant = std::tuple<std::uint32_t, int, std::uint64_t>;  // id, kind, bits
+using Constant = std::tuple<std::uint32_t, int, std::uint64_t, std::string>;  // id, kind, bits, name
 
 template <class H>
 H as(Handle h) {
@@ -87,8 +87,9 @@ class Gpu {
               const std::vector<Constant>& constants,
               std::tuple<std::uint32_t, std::uint32_t, std::uint32_t> block) {
     std::vector<gpuio_constant_t> list;
-    for (const auto& [id, kind, bits] : constants)
-      list.push_back({id, static_cast<gpuio_argument_kind_t>(kind), bits});
+    for (const auto& [id, kind, bits, name] : constants)
+      list.push_back(
+          {id, static_cast<gpuio_argument_kind_t>(kind), bits, name.empty() ? nullptr : name.c_str()});
     const gpuio_kernel_options_t options{static_cast<gpuio_kernel_format_t>(format),
                                          entry.empty() ? nullptr : entry.c_str(),
                                          list.data(),
@@ -289,6 +290,7 @@ void bind_runtime(nb::module_& m) {
   m.attr("ARG_INTEGER") = int(GPUIO_ARG_INTEGER);
   m.attr("ARG_REAL") = int(GPUIO_ARG_REAL);
   m.attr("ARG_BYTES") = int(GPUIO_ARG_BYTES);
+  m.attr("FORMAT_IR") = int(GPUIO_FORMAT_IR);
   m.attr("FORMAT_SPIRV") = int(GPUIO_FORMAT_SPIRV);
   m.attr("FORMAT_PTX") = int(GPUIO_FORMAT_PTX);
   m.attr("FORMAT_ADEAD") = int(GPUIO_FORMAT_ADEAD);

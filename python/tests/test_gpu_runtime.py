@@ -198,6 +198,10 @@ def test_glsl_of_others(gpu, glslang, refused):
 
 def test_what_is_wrong_is_named(gpu, refused, tmp_path):
     kernel = gpu.load_spirv("vecadd.spv")
+    with refused(ErrorCode.NOT_FOUND, "kernel vecadd has no specialization constant WIDTH; it has none"):
+        gpu.load_spirv("vecadd.spv", constants={"WIDTH": 1})
+    with refused(ErrorCode.INVALID_ARG, "the kernel's IR"):
+        gpu.load_ir(b"nothing of ours", constants={"WIDTH": 1})
     x = gpu.buffer(size=4)
     with refused(ErrorCode.NOT_FOUND, "none.spv", "shipped are", "matmul.spv"):
         gpu.load_spirv("none.spv")

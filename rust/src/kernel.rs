@@ -161,7 +161,7 @@ impl Number {
     }
     fn constant(self, id: u32) -> gpuio_constant_t {
         let (kind, bits) = self.parts();
-        gpuio_constant_t { id, kind, bits }
+        gpuio_constant_t { id, kind, bits, name: ptr::null() }
     }
 }
 

@@ -282,6 +282,7 @@ pub struct gpuio_constant_t {
     pub id: u32,
     pub kind: gpuio_argument_kind_t,
     pub bits: u64,
+    pub name: *const c_char,
 }
 
 #[repr(C)]

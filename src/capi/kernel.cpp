@@ -63,6 +63,10 @@ Status Kernel::set_native(gpuio_native_fn_t function) {
   if (module_->program() == nullptr)
     return error(Code::unsupported, "kernel {} was not made by gpuio, and native code is held to its IR",
                  module_->name());
+  if (function && module_->specialized())
+    return error(Code::unsupported,
+                 "kernel {} was given specialization constants, which its native code does not have",
+                 module_->name());
   std::scoped_lock hold(mutex_);
   native_ = {};
   if (function) native_ = {.run = run_native, .data = std::make_shared<gpuio_native_fn_t>(function)};

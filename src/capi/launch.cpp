@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/clock.hpp"
+#include "base/text.hpp"
 #include "capi/context.hpp"
 
 namespace gpuio::capi {
@@ -319,10 +320,12 @@ Result<launch::ModuleOptions> options_of(const gpuio_kernel_options_t& given) {
                 given.num_constants, static_cast<const void*>(given.constants));
   for (int i = 0; i < given.num_constants; ++i) {
     const gpuio_constant_t& constant = given.constants[i];
+    const std::string which = constant.name ? printable(constant.name) : fmt::format("{}", constant.id);
     if (constant.kind != GPUIO_ARG_INTEGER && constant.kind != GPUIO_ARG_REAL)
-      return fail(Code::invalid_arg, "constant {} is {}: give GPUIO_ARG_INTEGER or GPUIO_ARG_REAL",
-                  constant.id, kind_name(constant.kind));
-    options.constants.push_back({constant.id, number_of(constant.kind, constant.bits)});
+      return fail(Code::invalid_arg, "constant {} is {}: give GPUIO_ARG_INTEGER or GPUIO_ARG_REAL", which,
+                  kind_name(constant.kind));
+    options.constants.push_back(
+        {constant.id, number_of(constant.kind, constant.bits), constant.name ? constant.name : ""});
   }
   return options;
 }

@@ -51,6 +51,8 @@ void kernel_commands(CLI::App& app, gpuio::cli::KernelOptions& o, int& status) {
   const auto add = [&](const char* name, const char* text, int (*run)(const KernelOptions&), bool named) {
     CLI::App* sub = kernel->add_subcommand(name, text);
     sub->add_flag("--json", o.json, "print JSON");
+    if (std::string_view(name) != "list")
+      sub->add_option("--set", o.constants, "NAME=VALUE: a specialization constant")->allow_extra_args(false);
     if (named) sub->add_option("KERNEL", o.kernels, "a name that `list` shows, or a file")->required();
     sub->callback([&, run] { status = run(o); });
     return sub;

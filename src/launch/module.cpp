@@ -8,6 +8,7 @@
 
 #include "base/text.hpp"
 #include "launch/compile.hpp"
+#include "launch/constant.hpp"
 #include "launch/embedded.hpp"
 #include "launch/shipped.hpp"
 
@@ -134,7 +135,7 @@ Result<std::shared_ptr<const Module>> Module::read(std::span<const std::byte> by
   const auto* const begin = reinterpret_cast<const std::uint8_t*>(bytes.data());
   Status s;
   switch (module->format_) {
-    case Format::ir: s = module->take_ir({begin, begin + bytes.size()}); break;
+    case Format::ir: s = module->take_ir({begin, begin + bytes.size()}, options); break;
     case Format::spirv: s = module->read_spirv(bytes, options); break;
     case Format::ptx: s = module->read_ptx(bytes, options); break;
     case Format::adead: s = module->read_adead(bytes, options); break;
@@ -150,11 +151,14 @@ Result<std::shared_ptr<const Module>> Module::read(std::span<const std::byte> by
 
 // --- Formats ----------------------------------------------------------------------------------------------
 
-Status Module::take_ir(std::vector<std::uint8_t> ir) {
+Status Module::take_ir(std::vector<std::uint8_t> ir, const ModuleOptions& options) {
   ir_ = std::move(ir);
   kernel::Deserialized read = kernel::deserialize(ir_);
   if (!read.ok()) return error(Code::invalid_arg, "the kernel's IR: {}", kernel::message(read));
   program_ = std::move(read.program);
+  for (const ConstantValue& c : options.constants)
+    if (Status s = set_constant(*program_, c); !s) return s;
+  specialized_ = !options.constants.empty();
   name_ = program_->name;
   block_ = program_->block;
   for (const kernel::Param& p : program_->params) {
@@ -170,13 +174,17 @@ Status Module::read_spirv(std::span<const std::byte> bytes, const ModuleOptions&
   auto words = spirv_words(bytes);
   if (!words) return std::move(words).error();
   words_ = std::move(*words);
-  auto shader = reflect_spirv(words_, {.entry = options.entry, .constants = options.constants});
+  std::vector<std::uint8_t> ir = find_embedded(words_);
+  ShaderOptions asked{.entry = options.entry};
+  if (ir.empty()) asked.constants = options.constants;  // ours are set in the IR
+  auto shader = reflect_spirv(words_, asked);
   if (!shader) return std::move(shader).error();
   shader_ = std::move(*shader);
   entry_ = name_ = printable(shader_.entry);
   block_ = shader_.block;
-  if (std::vector<std::uint8_t> ir = find_embedded(words_); !ir.empty()) {
-    if (Status s = take_ir(std::move(ir)); !s) return std::move(s).wrap("the IR embedded in a SPIR-V module");
+  if (!ir.empty()) {
+    if (Status s = take_ir(std::move(ir), options); !s)
+      return std::move(s).wrap("the IR embedded in a SPIR-V module");
     // What gpuio writes takes the address of the argument block and binds nothing.
     if (program_->block != shader_.block || !shader_.bindings.empty() || shader_.push_bytes != 8)
       return error(Code::invalid_arg, "the IR embedded in SPIR-V module '{}' is of another kernel", name_);
@@ -196,13 +204,14 @@ Status Module::read_spirv(std::span<const std::byte> bytes, const ModuleOptions&
 
 Status Module::read_ptx(std::span<const std::byte> bytes, const ModuleOptions& options) {
   ptx_.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (!options.constants.empty())
-    return error(Code::invalid_arg, "PTX has no specialization constants; {} were given",
-                 options.constants.size());
   if (std::vector<std::uint8_t> ir = find_embedded(ptx_); !ir.empty()) {
-    if (Status s = take_ir(std::move(ir)); !s) return std::move(s).wrap("the IR embedded in a PTX text");
+    if (Status s = take_ir(std::move(ir), options); !s)
+      return std::move(s).wrap("the IR embedded in a PTX text");
     return {};
   }
+  if (!options.constants.empty())
+    return error(Code::invalid_arg, "PTX of other makers has no specialization constants; {} were given",
+                 options.constants.size());
   auto entry = reflect_ptx(ptx_, options.entry);
   if (!entry) return std::move(entry).error();
   entry_ = name_ = entry->entry;
@@ -216,6 +225,9 @@ Status Module::read_ptx(std::span<const std::byte> bytes, const ModuleOptions& o
 }
 
 Status Module::read_adead(std::span<const std::byte> bytes, const ModuleOptions& options) {
+  if (!options.constants.empty())
+    return error(Code::invalid_arg, "ADead-BIB programs have no specialization constants; {} were given",
+                 options.constants.size());
   AdeadOptions block;
   if (options.block[0] != 0) block.block = options.block;
   auto adead = parse_adead(bytes, block);
@@ -247,10 +259,11 @@ Result<std::unique_ptr<Loaded>> Module::load_program(gpu::Device& device) const 
                        .block = view.block,
                        .shared_bytes = kernel::shared_bytes(view),
                        .parameters = kernel::u32(view.params.size())};
-  // A file's own code where the device takes that; what was shipped runs natively on the CPU.
-  if (backend == gpu::Backend::vulkan) code.spirv = words_;
-  if (backend == gpu::Backend::cuda) code.ptx = ptx_;
-  if (backend == gpu::Backend::cpu) code.native = shipped_native(ir_);
+  // A file's own code where the device takes that; what was shipped runs natively on the CPU. None of it has
+  // the constants that were given.
+  if (backend == gpu::Backend::vulkan && !specialized_) code.spirv = words_;
+  if (backend == gpu::Backend::cuda && !specialized_) code.ptx = ptx_;
+  if (backend == gpu::Backend::cpu && !specialized_) code.native = shipped_native(ir_);
   const bool ready = !code.spirv.empty() || !code.ptx.empty() || code.native.run != nullptr;
   auto made = ready ? device.load(code) : launch::load(device, view);
   if (!made) return fail(std::move(made).error());

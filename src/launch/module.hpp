@@ -25,7 +25,7 @@ enum class Format : std::uint8_t { automatic, ir, spirv, ptx, adead };
 struct ModuleOptions {
   Format format = Format::automatic;  // told apart by the first bytes; accumulator code has to be named
   std::string entry{};
-  std::vector<ConstantValue> constants{};       // of SPIR-V
+  std::vector<ConstantValue> constants{};       // specialization constants
   std::array<std::uint32_t, 3> block{0, 0, 0};  // of PTX that does not say, and of ADead-BIB code; 0: it does
 };
 
@@ -76,11 +76,13 @@ class Module {
   // gpuio's own kernel; null for those of others, and ADead-BIB programs.
   const kernel::Program* program() const { return program_ ? &*program_ : nullptr; }
   bool on_demand() const;
+  // Were specialization constants given? Native code that was made before has others.
+  bool specialized() const { return specialized_; }
 
   Result<std::unique_ptr<Loaded>> load(gpu::Device& device) const;
 
  private:
-  Status take_ir(std::vector<std::uint8_t> ir);
+  Status take_ir(std::vector<std::uint8_t> ir, const ModuleOptions& options);
   Status read_spirv(std::span<const std::byte> bytes, const ModuleOptions& options);
   Status read_ptx(std::span<const std::byte> bytes, const ModuleOptions& options);
   Status read_adead(std::span<const std::byte> bytes, const ModuleOptions& options);
@@ -94,6 +96,7 @@ class Module {
   // Of IR, given or embedded; the program's name lies in the bytes.
   std::vector<std::uint8_t> ir_;
   std::optional<kernel::Program> program_;
+  bool specialized_ = false;
   // Of files.
   std::vector<std::uint32_t> words_;
   Shader shader_;

@@ -2,6 +2,7 @@
 // validation layers watching.
 #include "launch/module.hpp"
 
+#include <gpuio/kernel.hpp>
 #include <gpuio/kernel/ptx.hpp>
 #include <gpuio/kernel/serialize.hpp>
 #include <gpuio/kernel/spirv.hpp>
@@ -157,6 +158,37 @@ TEST_P(OnDevice, VecaddAndReduceOverAnyGrid) {
   EXPECT_EQ(read<float>(all)[0], std::accumulate(expected.begin(), expected.end(), 0.0f));
 }
 
+TEST_P(OnDevice, SpecializationConstantsOfOurs) {
+  static constexpr auto scaled = kernel::kernel<"scaled", 4>([](kernel::Ctx k, kernel::InOut<float, 4> y) {
+    const auto by = k.constant<float>("BY", 2.0f, 0.0f, 100.0f);
+    const auto more = k.constant<std::int32_t>("MORE", 0);
+    y[k.tid()] = y[k.tid()] * by + more.as<float>();
+  });
+  const auto ir = kernel::serialize(scaled.view());
+  const auto words = embed(kernel::emit_spirv(scaled.view()), ir);
+  const auto file = std::as_bytes(std::span(words));
+  for (const auto& bytes : {std::as_bytes(std::span(ir)), file}) {
+    const Value y = buffer(std::vector<float>{1, 2, 3, 4});
+    const std::vector<std::byte> kept(bytes.begin(), bytes.end());
+    ASSERT_TRUE(run(kept, {{1, 1, 1}}, {y}).ok());
+    EXPECT_EQ(read<float>(y), (std::vector<float>{2, 4, 6, 8}));
+    const Status s = run(kept, {{1, 1, 1}}, {y},
+                         {.constants = {{.value = Number::of(0.5), .name = "BY"}, {1, Number::of(-3)}}});
+    ASSERT_TRUE(s.ok()) << s.message();
+    EXPECT_EQ(read<float>(y), (std::vector<float>{-2, -1, 0, 1}));
+    const auto refused = [&](ConstantValue constant, Code code, const char* said) {
+      const Status r = run(kept, {{1, 1, 1}}, {y}, {.constants = {std::move(constant)}});
+      EXPECT_EQ(r.code(), code);
+      EXPECT_THAT(r.message(), HasSubstr(said));
+    };
+    refused({.value = Number::of(1), .name = "BYE"}, Code::not_found,
+            "kernel scaled has no specialization constant BYE; it has BY, MORE");
+    refused({2, Number::of(1)}, Code::not_found, "no specialization constant 2");
+    refused({1, Number::of(0.5)}, Code::invalid_arg,
+            "constant MORE is a signed integer of 32 bits, which 0.5 is not");
+    refused({.value = Number::of(101), .name = "BY"}, Code::invalid_arg, "BY = 101: give 0 to 100");
+  }
+}
 TEST_P(OnDevice, AdeadPrograms) {
   const Value c = buffer(std::vector<float>(3));
   ASSERT_TRUE(run(hex("10 41 22 00"), {{1, 1, 1}},

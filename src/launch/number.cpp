@@ -12,6 +12,13 @@ std::string text_of(const Number& n) {
   return n.real ? fmt::format("{}", std::bit_cast<double>(n.bits)) : fmt::format("{}", std::int64_t(n.bits));
 }
 
+std::string text_of(Type type, std::uint64_t bits) {
+  if (type == Type::f64) return fmt::format("{}", std::bit_cast<double>(bits));
+  if (type == Type::f32) return fmt::format("{}", std::bit_cast<float>(std::uint32_t(bits)));
+  if (!kernel::is_signed(type)) return fmt::format("{}", bits);
+  return fmt::format("{}", kernel::size_of(type) == 8 ? std::int64_t(bits) : std::int32_t(bits));
+}
+
 std::string type_name(Type type) {
   if (type == Type::none) return "of no type that numbers have";
   if (type == Type::boolean) return "a boolean (0 or 1)";

@@ -18,6 +18,8 @@ struct Number {
 };
 
 std::string text_of(const Number& n);
+// The number that these bits are, of a type that computes.
+std::string text_of(kernel::Type type, std::uint64_t bits);
 
 // The bits of the number as one of `type`, zero-extended; nothing where it does not fit: an integer out of
 // range or not held exactly by a float, a float for an integer. A float for a narrower one is rounded.

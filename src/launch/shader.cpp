@@ -327,24 +327,28 @@ class Module {
 Status Module::read_constants() {
   std::string known;
   for (const ConstantValue& n : options_.constants) {
+    const std::string wanted = n.name.empty() ? fmt::format("{}", n.id) : printable(n.name);
     bool found = false;
     known.clear();
     for (const std::uint32_t id : constants_) {
       const auto spec = decoration(id, kSpecId);
       if (!spec) continue;
+      const auto named = names_.find(id);
+      const std::string_view name = named == names_.end() ? std::string_view() : named->second;
       known += fmt::format("{}{}", known.empty() ? "" : ", ", *spec);
-      if (*spec != n.id) continue;
+      if (!name.empty()) known += fmt::format(" ({})", printable(name));
+      if (n.name.empty() ? *spec != n.id : name != n.name) continue;
       found = true;
       const Type type = scalar(def(id)->words[1]);
       const auto bits = convert(n.value, type);
       if (!bits)
-        return error(Code::invalid_arg, "specialization constant {} is {}, which {} is not", n.id,
+        return error(Code::invalid_arg, "specialization constant {} is {}, which {} is not", wanted,
                      type_name(type), text_of(n.value));
       const std::uint32_t size = type == Type::boolean ? 4 : kernel::size_of(type);
-      out_.constants.push_back({n.id, size, *bits});
+      out_.constants.push_back({*spec, size, *bits});
     }
     if (!found)
-      return error(Code::not_found, "the module has no specialization constant {}; it has {}", n.id,
+      return error(Code::not_found, "the module has no specialization constant {}; it has {}", wanted,
                    known.empty() ? "none" : known);
   }
   return {};

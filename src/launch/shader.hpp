@@ -17,14 +17,9 @@
 #include <vector>
 
 #include "gpu/shader.hpp"
-#include "launch/number.hpp"
+#include "launch/constant.hpp"
 
 namespace gpuio::launch {
-
-struct ConstantValue {
-  std::uint32_t id = 0;  // SpecId
-  Number value;
-};
 
 struct ShaderOptions {
   std::string entry{};  // empty: the only one for compute

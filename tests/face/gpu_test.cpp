@@ -1,5 +1,7 @@
 // gpuio/gpu.hpp as its users meet it: files of kernels on the CPU and on Vulkan.
 #include <gpuio/gpu.hpp>
+#include <gpuio/kernel.hpp>
+#include <gpuio/kernel/serialize.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -112,6 +114,28 @@ TEST_P(GpuOn, KernelsOfOthers) {
   refused(GPUIO_ERROR_INVALID_ARG, "the kernel takes GPUIO_ARG_MEMORY",
           [&] { gpu().dispatch(kernel, 1, in, 5, 2, 1); });
   refused(GPUIO_ERROR_INVALID_ARG, "groups[0] = 0", [&] { gpu().dispatch(kernel, 0, in, out, 2, 1); });
+}
+
+constexpr auto scaled =
+    gpuio::kernel::kernel<"scaled", 4>([](gpuio::kernel::Ctx k, gpuio::kernel::InOut<float> y) {
+      y[k.tid()] = y[k.tid()] * k.constant<float>("BY", 2.0f, 0.0f, 100.0f) +
+                   k.constant<std::int32_t>("MORE", 0).as<float>();
+    });
+
+TEST_P(GpuOn, SpecializationConstantsByName) {
+  const auto ir = gpuio::kernel::serialize(scaled.view());
+  const auto kernel = gpu().load_ir(std::as_bytes(std::span(ir)), {.constants = {{"BY", 3}}});
+  const auto y = gpu().buffer(std::vector<float>{1, 2, 3, 4});
+  gpu().dispatch(kernel, 1, y);
+  EXPECT_EQ(y.read<float>(), (std::vector<float>{3, 6, 9, 12}));
+  gpu().dispatch(gpu().create_pipeline(kernel, {{"MORE", -1}, {"BY", 0.5}}), 1, y);
+  EXPECT_EQ(y.read<float>(), (std::vector<float>{0.5, 2, 3.5, 5}));
+  refused(GPUIO_ERROR_NOT_FOUND, "kernel scaled has no specialization constant LESS; it has BY, MORE",
+          [&] { gpu().create_pipeline(kernel, {{"LESS", 1}}); });
+  refused(GPUIO_ERROR_INVALID_ARG, "MORE is a signed integer of 32 bits, which 0.5 is not",
+          [&] { gpu().create_pipeline(kernel, {{"MORE", 0.5}}); });
+  refused(GPUIO_ERROR_INVALID_ARG, "BY = 101: give 0 to 100",
+          [&] { gpu().create_pipeline(kernel, {{"BY", 101}}); });
 }
 
 TEST_P(GpuOn, FilesThatAreNoKernels) {

@@ -1,5 +1,9 @@
 #include "support/vocabulary.hpp"
 
+#include <gpuio/kernel/specialize.hpp>
+
+#include <stdexcept>
+
 namespace gpuio::test_kernels {
 
 std::vector<Sample> vocabulary() {
@@ -28,6 +32,16 @@ std::vector<Sample> vocabulary() {
   add(subgroup_scans<i64>, "scans_i64");
   add(aggregates, "aggregates");
   add(choices, "choices");
+  add(specialized, "specialized");
+  add(specialized, "specialized_otherwise");
+  for (const auto& [name, bits] : {std::pair<const char*, u64>{"WINDOW", 8},
+                                   {"SCALE", std::bit_cast<u32>(-1.75f)},
+                                   {"TURNED", 1},
+                                   {"BIAS", u32(-100)},
+                                   {"BIG", ~u64{0}},
+                                   {"SMALL", u64{1} << 40},
+                                   {"THIRD", std::bit_cast<u64>(-7.0)}})
+    if (specialize(all.back().program, name, bits) != Specialized::ok) throw std::logic_error(name);
   return all;
 }
 

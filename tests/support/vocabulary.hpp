@@ -46,6 +46,34 @@ struct Rows {
 template <class T, u64 N>
 Rows(const Out<T, N>&, Val<u32>) -> Rows<T, N>;
 
+// Specialization constants of every type, as numbers, conditions, ends of loops and indices.
+inline constexpr auto specialized = [](Ctx k, In<f32, kWords> x, Out<f32, 3 * kWords> out,
+                                       Out<u64, 2 * kWords> sums) {
+  const auto window = k.constant<u32>("WINDOW", 3, 1, 8);
+  const auto scale = k.constant<f32>("SCALE", 0.5f);
+  const auto turned = k.constant<bool>("TURNED", false);
+  const auto bias = k.constant<i32>("BIAS", -3, -100, 100);
+  const auto big = k.constant<u64>("BIG", 0x123456789abcdefu);
+  const auto small = k.constant<i64>("SMALL", -5);
+  const auto third = k.constant<f64>("THIRD", 1.0 / 3);
+  auto tile = k.shared<f32, 64 + 7>();
+  auto t = k.tid(), i = k.global_id();
+  GPU_IF(t < 7) tile[64 + t] = 0.0f;
+  tile[t] = x[i];
+  k.barrier();
+  auto sum = k.var(0.0f);
+  for (auto j : k.range(0u, window)) sum += tile[t + j];  // stays inside, for every WINDOW
+  Rows keep{out, i};
+  keep(sum * scale);
+  keep(select(turned, -x[i], x[i]) + bias.as<f32>());
+  keep((x[i].as<f64>() * third).as<f32>());
+  Rows count{sums, i};
+  count((i.as<u64>() + 1u) * big);
+  auto steps = k.var<u64>(0);
+  for (auto j : k.range(t.as<i64>(), k.val<i64>(64), 9)) steps += bitcast<u64>(j * small);
+  count(steps);
+};
+
 inline constexpr u32 kFunctions = 11;
 inline constexpr auto functions = [](Ctx k, In<f32, kWords> x, In<f32, kWords> y,
                                      Out<f32, kFunctions * kWords> out) {

@@ -76,7 +76,9 @@ class Integers : public Symbols {
     if (a.huge() || b.huge()) return evaluate_huge(i, a, b, all);
     switch (i.op) {
       case Op::constant: {
-        const Range r{constant_value(i), constant_value(i)};
+        Inst least = i, most = i;
+        if (i.a != kNone) least.imm = v_.constants[i.a].least, most.imm = v_.constants[i.a].most;
+        const Range r{constant_value(least), constant_value(most)};
         return r.huge() ? all : r;
       }
       case Op::builtin: return builtin_range(Builtin(i.mode));
@@ -274,7 +276,7 @@ class Integers : public Symbols {
     switch (i.op) {
       case Op::constant:
         r.constant = constant_value(i);
-        r.known = r.constant > -kHuge / 4 && r.constant < kHuge / 4;
+        r.known = is_literal(i) && r.constant > -kHuge / 4 && r.constant < kHuge / 4;
         break;
       case Op::builtin: return builtin(n, Builtin(i.mode));
       case Op::add: r = sum(sum_of(i.a), 1, sum_of(i.b)); break;
@@ -329,7 +331,7 @@ class Integers : public Symbols {
   constexpr bool constant_bits(u32 value, u64& bits) const {
     const Inst& i = v_.insts[value];
     const Affine& a = sum_of(value);
-    if (i.op == Op::constant) bits = i.imm;
+    if (is_literal(i)) bits = i.imm;
     else if (a.known && a.count == 0) bits = u64(a.constant);
     else return false;
     if (size_of(i.type) < 8) bits &= (u64{1} << 8 * size_of(i.type)) - 1;

@@ -46,6 +46,13 @@ class Builder {
 
   // Leaves.
   constexpr u32 constant(Type t, u64 bits) { return append({.op = Op::constant, .type = t, .imm = bits}); }
+  constexpr u32 constant(const Constant& declared) {
+    p_->constants.push_back(declared);
+    return append({.op = Op::constant,
+                   .type = declared.type,
+                   .a = u32(p_->constants.size() - 1),
+                   .imm = declared.value});
+  }
   constexpr u32 argument(u32 parameter) {
     return append({.op = Op::argument, .type = p_->params[parameter].type, .a = parameter});
   }

@@ -74,7 +74,7 @@ class ForRange {
   constexpr Iterator begin() {
     tracer_->at(line_);
     open_ = true;
-    constant_ = tracer_->insts()[step_].op == Op::constant;
+    constant_ = is_literal(tracer_->insts()[step_]);
     if (constant_) counter_ = tracer_->build.for_(begin_, end_, step_);
     else open_loop();
     return Iterator(this);
@@ -233,6 +233,18 @@ class Ctx : public detail::BlockOperations<Ctx>,
   template <class T>
   constexpr Var<T> var(const Expr<T>& init, u32 line = __builtin_LINE()) const {
     return make_var<T>(Arg<T>(init, line));
+  }
+  // A specialization constant: it is set by its name when the kernel is made ready, else it is `value`. The
+  // verifier takes it for any number from `least` to `most`. The name is a literal.
+  template <class T>
+    requires Number<T> || std::same_as<T, bool>
+  constexpr Val<T> constant(std::string_view name, std::type_identity_t<T> value,
+                            std::type_identity_t<T> least = std::numeric_limits<T>::lowest(),
+                            std::type_identity_t<T> most = std::numeric_limits<T>::max(),
+                            u32 line = __builtin_LINE()) const {
+    t_->at(line);
+    return {t_,
+            t_->build.constant({name, kTypeOf<T>, bits_of<T>(value), bits_of<T>(least), bits_of<T>(most)})};
   }
   // N Vars, all of that value.
   template <Storable T, u32 N>

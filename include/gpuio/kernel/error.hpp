@@ -55,6 +55,7 @@ enum class Err : u8 {
   warpgroup_shape,  // other: columns
   bulk_size,        // other: bytes
   inline_ptx_text,
+  constant_declaration,  // detail: which
   // Indices. other: first index that is wrong (or the lowest as a 32-bit number); detail: elements.
   index_out_of_range,
   vector_misaligned,
@@ -144,6 +145,9 @@ constexpr std::string_view words(Err e) {
       return "matrix operations need a workgroup of whole subgroups of 32 lanes";
     case Err::inline_ptx_text:
       return "inline PTX: %0 is the result, %1 to %4 are operands that are given, %% is a percent sign";
+    case Err::constant_declaration:
+      return "a specialization constant has a name of its own, a type that computes, and a value from its "
+             "least to its most";
     case Err::matrix_stride:
       return "the rows of a matrix are a multiple of 16 bytes apart, and no less than a row of its part";
     case Err::index_out_of_range: return "an index is out of range";

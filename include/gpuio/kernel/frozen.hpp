@@ -29,7 +29,7 @@ struct FixedString {
 };
 
 // A kernel of known sizes.
-template <u32 Params, u32 Arrays, u32 Vars, u32 Insts, u32 Texts = 0>
+template <u32 Params, u32 Arrays, u32 Vars, u32 Insts, u32 Texts = 0, u32 Constants = 0>
 struct FrozenKernel {
   std::string_view name;
   std::array<u32, 3> block{1, 1, 1};
@@ -39,7 +39,10 @@ struct FrozenKernel {
   std::array<Type, Vars> vars{};
   std::array<Inst, Insts> insts{};
   std::array<std::string_view, Texts> texts{};
-  constexpr View view() const { return {name, block, params, shared, vars, insts, texts, unchecked}; }
+  std::array<Constant, Constants> constants{};
+  constexpr View view() const {
+    return {name, block, params, shared, vars, insts, texts, unchecked, constants};
+  }
 };
 
 // A kernel traced at run time, and whether it is right.
@@ -101,14 +104,19 @@ constexpr Traced trace(const F& f, std::string_view name, std::array<u32, 3> blo
 }
 
 struct Shape {
-  u32 params = 0, shared = 0, vars = 0, insts = 0, texts = 0;
+  u32 params = 0, shared = 0, vars = 0, insts = 0, texts = 0, constants = 0;
   VerifyResult result{};
 };
 template <class F>
 constexpr Shape shape_of(std::string_view name, std::array<u32, 3> block) {
   const Traced t = trace(F{}, name, block);
-  return {u32(t.program.params.size()), u32(t.program.shared.size()), u32(t.program.vars.size()),
-          u32(t.program.insts.size()),  u32(t.program.texts.size()),  t.result};
+  return {u32(t.program.params.size()),
+          u32(t.program.shared.size()),
+          u32(t.program.vars.size()),
+          u32(t.program.insts.size()),
+          u32(t.program.texts.size()),
+          u32(t.program.constants.size()),
+          t.result};
 }
 
 template <FixedString Name, class F, u32 X, u32 Y, u32 Z>
@@ -118,7 +126,7 @@ struct Freeze {
                   "a kernel's lambda captures nothing; trace() takes one that does");
     constexpr Shape s = shape_of<F>(Name.view(), {X, Y, Z});
     static_assert(kernel_error<s.result.error, s.result.line, s.result.other, s.result.detail>::ok);
-    FrozenKernel<s.params, s.shared, s.vars, s.insts, s.texts> out;
+    FrozenKernel<s.params, s.shared, s.vars, s.insts, s.texts, s.constants> out;
     if constexpr (s.result.ok()) {
       Program p{.name = Name.view(), .block = {X, Y, Z}};
       Tracer t(p);
@@ -132,6 +140,7 @@ struct Freeze {
       for (u32 i = 0; i < s.vars; ++i) out.vars[i] = p.vars[i];
       for (u32 i = 0; i < s.insts; ++i) out.insts[i] = p.insts[i];
       for (u32 i = 0; i < s.texts; ++i) out.texts[i] = p.texts[i];
+      for (u32 i = 0; i < s.constants; ++i) out.constants[i] = p.constants[i];
     }
     return out;
   }

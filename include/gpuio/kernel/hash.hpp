@@ -66,6 +66,10 @@ constexpr u64 canonical_hash(const View& v) {
   for (const SharedArray& s : v.shared) all << u64(s.type) << s.count;
   all << v.vars.size();
   for (Type t : v.vars) all << u64(t);
+  for (const Constant& c : v.constants) {
+    for (char n : c.name) all << u64(u8(n));
+    all << u64(c.type) << c.value << c.least << c.most;
+  }
 
   std::vector<u64> hashes(v.insts.size(), 0);
   u64 changes = 0;

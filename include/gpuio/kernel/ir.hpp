@@ -66,7 +66,7 @@ enum class Type : u8 { none, boolean, u8, i8, u16, i16, f16, bf16, u32, i32, f32
 
 enum class Op : u8 {
   // Leaves.
-  constant,  // imm: the bits, zero-extended
+  constant,  // imm: the bits, zero-extended; a: which specialization constant it is, or kNone
   argument,  // a: parameter (scalar); its value
   builtin,   // mode: Builtin; u32
   length,    // a: object; how many elements it has, u64
@@ -270,6 +270,16 @@ struct SharedArray {
   constexpr bool operator==(const SharedArray&) const = default;
 };
 
+// A number that is set when a kernel is made ready, not while it runs. Its instructions hold its value, so
+// that who wants another writes it there (specialize.hpp). What the verifier shows holds for its whole range.
+struct Constant {
+  std::string_view name;
+  Type type = Type::none;   // boolean, or one that arithmetic takes
+  u64 value = 0;            // bits, zero-extended; so the others
+  u64 least = 0, most = 0;  // ordered as the type is
+  constexpr bool operator==(const Constant&) const = default;
+};
+
 // A kernel that somebody else owns: what every pass, emitter and device takes.
 struct View {
   std::string_view name;
@@ -280,6 +290,7 @@ struct View {
   std::span<const Inst> insts;
   std::span<const std::string_view> texts{};  // of inline PTX
   std::string_view unchecked{};               // why the author answers for races; empty: they were checked
+  std::span<const Constant> constants{};
   constexpr u32 lanes() const { return block[0] * block[1] * block[2]; }
 };
 
@@ -293,7 +304,10 @@ struct Program {
   std::vector<Inst> insts{};
   std::vector<std::string_view> texts{};  // these and the reason outlive it too
   std::string_view unchecked{};
-  constexpr View view() const { return {name, block, params, shared, vars, insts, texts, unchecked}; }
+  std::vector<Constant> constants{};  // their names outlive it too
+  constexpr View view() const {
+    return {name, block, params, shared, vars, insts, texts, unchecked, constants};
+  }
 };
 
 constexpr u32 size_of(Type t) {
@@ -337,6 +351,8 @@ constexpr u32 shared_offset(const View& kernel, u32 index) {
 }
 constexpr u32 shared_bytes(const View& kernel) { return shared_offset(kernel, u32(kernel.shared.size())); }
 
+// A constant that stays what it is.
+constexpr bool is_literal(const Inst& i) { return i.op == Op::constant && i.a == kNone; }
 constexpr bool is_matrix(Op op) { return op == Op::matrix_load || op == Op::matrix_multiply; }
 constexpr bool uses_matrix_units(const View& kernel) {
   for (const Inst& i : kernel.insts)

@@ -19,6 +19,7 @@ constexpr Program declarations_of(View kernel) {
   p.vars.assign(kernel.vars.begin(), kernel.vars.end());
   p.texts.assign(kernel.texts.begin(), kernel.texts.end());
   p.unchecked = kernel.unchecked;
+  p.constants.assign(kernel.constants.begin(), kernel.constants.end());
   return p;
 }
 

@@ -19,6 +19,10 @@
 //
 //   texts    u32 how many, u32 length and characters each: the reason for unchecked races, then inline PTX
 //
+// Version 3, of kernels with specialization constants only, goes on with those
+//
+//   constants  u32 how many; each u32 length and characters, u32 type, u64 value, least, most
+//
 // Enumerators are what ir.hpp numbers them: a change of their order is a new version. Reading checks every
 // count against the length, every number against its enumeration, and then the kernel itself (verify.hpp)
 // save for races in shared memory, which were checked where it was made. That protects whoever reads it from
@@ -31,7 +35,7 @@
 namespace gpuio::kernel {
 
 inline constexpr u32 kSerializedMagic = 0x52494b47;  // "GKIR"
-inline constexpr u32 kSerializedVersion = 2;         // the newest; what needs no newer is written as 1
+inline constexpr u32 kSerializedVersion = 3;         // the newest; what needs no newer is written as 1
 inline constexpr u32 kNestingMax = 512;              // regions within each other
 inline constexpr u32 kSharedBytesMax = 1u << 30;     // any device's limit is far below
 
@@ -112,11 +116,15 @@ class ByteReader {
   u64 at_ = 0;
 };
 
-constexpr bool has_texts(const View& v) { return !v.texts.empty() || !v.unchecked.empty(); }
+constexpr bool has_texts(const View& v) {
+  return !v.texts.empty() || !v.unchecked.empty() || !v.constants.empty();
+}
 constexpr u64 text_bytes(const View& v) {
   if (!has_texts(v)) return 0;
   u64 bytes = 8 + v.unchecked.size();
   for (const std::string_view text : v.texts) bytes += 4 + text.size();
+  if (!v.constants.empty()) bytes += 4;
+  for (const Constant& c : v.constants) bytes += 32 + c.name.size();
   return bytes;
 }
 
@@ -139,22 +147,43 @@ constexpr void write_text(ByteWriter& w, std::string_view text) {
   w.word(text.size(), 4);
   for (const char c : text) w.bytes(c);
 }
-// What is behind the instructions of version 2. Characters, not numbers: in constant evaluation, which cannot
-// reinterpret them, they stay empty.
-constexpr void read_texts(ByteReader& r, std::span<const u8> in, Program& p) {
+// Characters, not numbers: in constant evaluation, which cannot reinterpret them, they stay empty.
+constexpr std::string_view read_text(ByteReader& r, std::span<const u8> in) {
+  const u64 length = r.word(4);
+  if (length > in.size() - r.at()) return r.fail(FormatError::too_short, r.at(), r.at() + length), "";
+  std::string_view text;
+  if (!std::is_constant_evaluated() && length)
+    text = {reinterpret_cast<const char*>(in.data()) + r.at(), length};
+  r.skip(length);
+  return text;
+}
+// What is behind the texts of version 3.
+constexpr void read_constants(ByteReader& r, std::span<const u8> in, Deserialized& out) {
+  const u64 at = r.at(), count = r.word(4);
+  if (count == 0 || count > in.size() / 32) return r.fail(FormatError::value, at, count);
+  for (u64 n = 0; n < count && out.ok(); ++n) {
+    Constant c;
+    c.name = read_text(r, in);
+    c.type = r.type();
+    r.zeros(3);
+    c.value = r.word(8);
+    c.least = r.word(8);
+    c.most = r.word(8);
+    out.program.constants.push_back(c);
+  }
+}
+// What is behind the instructions of versions 2 and 3.
+constexpr void read_texts(ByteReader& r, std::span<const u8> in, Deserialized& out) {
+  Program& p = out.program;
   const u64 at = r.at(), count = r.word(4);
   if (count == 0 || count > in.size() / 4) return r.fail(FormatError::value, at, count);
-  for (u64 n = 0; n < count; ++n) {
-    const u64 length = r.word(4);
-    if (length > in.size() - r.at()) return r.fail(FormatError::too_short, r.at(), r.at() + length);
-    std::string_view text;
-    if (!std::is_constant_evaluated() && length)
-      text = {reinterpret_cast<const char*>(in.data()) + r.at(), length};
-    r.skip(length);
+  for (u64 n = 0; n < count && out.ok(); ++n) {
+    const std::string_view text = read_text(r, in);
     if (n == 0) p.unchecked = text;
     else p.texts.push_back(text);
   }
-  if (r.at() != in.size()) r.fail(FormatError::length, r.at(), r.at());
+  if (out.ok() && in[4] == 3) read_constants(r, in, out);
+  if (out.ok() && r.at() != in.size()) r.fail(FormatError::length, r.at(), r.at());
 }
 
 constexpr Inst read_inst(ByteReader& r) {
@@ -183,7 +212,7 @@ constexpr SerializedCounts read_header(ByteReader& r, std::span<const u8> in, De
   const u64 magic = r.word(4);
   if (magic != kSerializedMagic) r.fail(FormatError::not_a_kernel, 0, magic);
   const u64 version = r.word(4);
-  if (version != 1 && version != kSerializedVersion) r.fail(FormatError::version, 4, version);
+  if (version < 1 || version > kSerializedVersion) r.fail(FormatError::version, 4, version);
   const u64 bytes = r.word(4);
   for (u32& n : out.program.block) n = u32(r.word(4));
   SerializedCounts counts;
@@ -219,7 +248,7 @@ constexpr std::vector<u8> serialize(const View& v) {
   const u64 bytes = counts.bytes() + detail::text_bytes(v);
   out.reserve(bytes);
   detail::ByteWriter w(out);
-  const u32 version = detail::has_texts(v) ? 2 : 1;
+  const u32 version = !v.constants.empty() ? 3 : detail::has_texts(v) ? 2 : 1;
   for (u64 n : {u64(kSerializedMagic), u64(version), bytes}) w.word(n, 4);
   for (u32 n : v.block) w.word(n, 4);
   for (u32 n : {counts.name, counts.params, counts.shared, counts.vars, counts.insts}) w.word(n, 4);
@@ -238,6 +267,13 @@ constexpr std::vector<u8> serialize(const View& v) {
   w.word(v.texts.size() + 1, 4);
   detail::write_text(w, v.unchecked);
   for (const std::string_view text : v.texts) detail::write_text(w, text);
+  if (version == 2) return out;
+  w.word(v.constants.size(), 4);
+  for (const Constant& c : v.constants) {
+    detail::write_text(w, c.name);
+    w.bytes(c.type, 0, 0, 0);
+    for (const u64 n : {c.value, c.least, c.most}) w.word(n, 8);
+  }
   return out;
 }
 
@@ -267,7 +303,7 @@ constexpr Deserialized deserialize(std::span<const u8> bytes) {
   for (u32 n = 0; n < counts.vars && out.ok(); ++n) p.vars.push_back(r.type());
   const u64 insts_at = r.at();
   for (u32 n = 0; n < counts.insts && out.ok(); ++n) p.insts.push_back(detail::read_inst(r));
-  if (out.ok() && bytes[4] != 1) detail::read_texts(r, bytes, p);
+  if (out.ok() && bytes[4] != 1) detail::read_texts(r, bytes, out);
   if (out.ok()) detail::check_limits(r, p, shared_at, insts_at);
   if (out.ok()) {
     out.wrong = verify(p.view(), {.races = false});

@@ -179,7 +179,7 @@ class Flow {
       case Op::shr: {  // tid / 32, subgroup_index / 4
         const Inst &lane = v_.insts[i.a], &by = v_.insts[i.b];
         const u64 each = i.op == Op::div ? by.imm : u64{1} << (by.imm & 31);
-        if (lane.op != Op::builtin || by.op != Op::constant || each == 0) return false;
+        if (lane.op != Op::builtin || !is_literal(by) || each == 0) return false;
         if (Builtin(lane.mode) == Builtin::subgroup_index) return each % (among_ / kMatrixLanes) == 0;
         return each % among_ == 0 && (Builtin(lane.mode) == Builtin::local_index ||
                                       (whole && Builtin(lane.mode) == Builtin::local_x));

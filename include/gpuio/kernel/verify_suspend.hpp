@@ -96,10 +96,8 @@ class SuspendCheck {
   constexpr u8 bits(const Inst& i, const std::vector<u8>& value, const std::vector<u8>& var) const {
     if (i.op == Op::atomic_load) return kLoaded;
     // Taking a lock: the flag becomes a constant. A retry that swaps in what it computed is no lock.
-    if (i.op == Op::atomic_rmw && Rmw(i.mode) == Rmw::exchange && v_.insts[i.c].op == Op::constant)
-      return kAcquired;
-    if (i.op == Op::atomic_cas && v_.insts[i.c].op == Op::constant && v_.insts[i.d].op == Op::constant)
-      return kAcquired;
+    if (i.op == Op::atomic_rmw && Rmw(i.mode) == Rmw::exchange && is_literal(v_.insts[i.c])) return kAcquired;
+    if (i.op == Op::atomic_cas && is_literal(v_.insts[i.c]) && is_literal(v_.insts[i.d])) return kAcquired;
     if (i.op == Op::var_load) return var[i.a];
     const u32 mask = value_operands(i);
     return u8((mask & 1 ? value[i.a] : 0) | (mask & 2 ? value[i.b] : 0) | (mask & 4 ? value[i.c] : 0) |

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <gpuio/kernel/error.hpp>
+#include <gpuio/kernel/specialize.hpp>
 
 namespace gpuio::kernel::detail {
 
@@ -17,6 +18,7 @@ class TypeCheck {
     if (lanes == 0 || lanes > 1024) return {Err::block_size, 0, u32(lanes)};
     open_.push_back(true);  // region 0: the kernel
     frames_.push_back({});
+    constants();
     for (at_ = 0; at_ < v_.insts.size() && result_.ok(); ++at_) {
       const Inst& i = v_.insts[at_];
       structure(i);
@@ -45,6 +47,20 @@ class TypeCheck {
   constexpr u32 new_region() {
     open_.push_back(true);
     return u32(open_.size() - 1);
+  }
+
+  constexpr void constants() {
+    for (u32 n = 0; n < v_.constants.size(); ++n) {
+      const Constant& c = v_.constants[n];
+      bool good = !c.name.empty() && within(c, c.value);
+      for (u32 other = 0; other < n; ++other) good = good && v_.constants[other].name != c.name;
+      if (good) continue;
+      u32 line = 0;
+      for (const Inst& i : v_.insts)
+        if (i.op == Op::constant && i.a == n) line = i.line;
+      result_ = {Err::constant_declaration, line, 0, n};
+      return;
+    }
   }
 
   constexpr void structure(const Inst& i) {
@@ -148,6 +164,9 @@ class TypeCheck {
     if (i.width != 1 && !wide_ok) return fail(Err::wrong_width);
     switch (i.op) {
       case Op::constant:
+        if (i.a != kNone && (i.a >= v_.constants.size() || v_.constants[i.a].type != i.type ||
+                             v_.constants[i.a].value != i.imm))
+          return fail(Err::no_such_object);
         return want(i.type != Type::none && (size_of(i.type) == 8 || i.imm >> (8 * size_of(i.type)) == 0) &&
                     (i.type != Type::boolean || i.imm <= 1));
       case Op::argument:
@@ -416,7 +435,7 @@ class TypeCheck {
         if (!result_.ok()) return;
         const Inst& c = v_.insts[i.c];
         const u64 sign = u64{1} << (8 * size_of(i.type) - 1);
-        return want(c.op == Op::constant && c.imm != 0 && !(is_signed(i.type) && c.imm & sign),
+        return want(is_literal(c) && c.imm != 0 && !(is_signed(i.type) && c.imm & sign),
                     Err::step_not_positive);
       }
       default: return;

@@ -11,6 +11,7 @@
 #include "cli/kernel/forms.hpp"
 #include "cli/kernel/shipped.hpp"
 #include "cli/kernel/text.hpp"
+#include "launch/constant.hpp"
 #include "launch/embedded.hpp"
 
 namespace gpuio::cli {
@@ -35,10 +36,22 @@ json parameters(const kernel::View& k) {
   return all;
 }
 
+json constants(const kernel::View& k) {
+  json all = json::array();
+  for (const kernel::Constant& c : k.constants)
+    all.push_back({{"name", c.name},
+                   {"type", type_name(c.type)},
+                   {"value", launch::text_of(c.type, c.value)},
+                   {"least", launch::text_of(c.type, c.least)},
+                   {"most", launch::text_of(c.type, c.most)}});
+  return all;
+}
+
 json described(const kernel::View& k) {
   return {{"name", k.name},
           {"workgroup", k.block},
           {"parameters", parameters(k)},
+          {"constants", constants(k)},
           {"operations", k.insts.size()},
           {"shared_bytes", kernel::shared_bytes(k)},
           {"on_demand", on_demand(k)},
@@ -52,7 +65,7 @@ int each(const KernelOptions& options, Body&& body) {
   json out = json::array();
   int status = 0;
   for (const std::string& name : options.kernels) {
-    auto source = open_kernel(name);
+    auto source = open_kernel(name, options.constants);
     if (!source) return failed(options, source.error());
     json j;
     if (Status s = body(source->program.view(), j, status); !s) return failed(options, s);
@@ -176,7 +189,7 @@ int kernel_list(const KernelOptions& options) {
 }
 
 int kernel_export(const KernelOptions& options) {
-  auto source = open_kernel(options.kernels.at(0));
+  auto source = open_kernel(options.kernels.at(0), options.constants);
   if (!source) return failed(options, source.error());
   auto bytes = file_of(*source, options.file);
   if (!bytes) return failed(options, bytes.error());

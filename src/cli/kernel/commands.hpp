@@ -16,6 +16,7 @@ struct KernelOptions {
   bool spirv = false;
   std::string miss;  // yield or wait; empty: both
   bool unchecked_races = false;
+  std::vector<std::string> constants{};  // NAME=VALUE
   bool json = false;
 };
 

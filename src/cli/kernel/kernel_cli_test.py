@@ -200,6 +200,46 @@ class Kernel(unittest.TestCase):
             self.assertIn("races unchecked: a permutation\n", run(command, file).stdout)
         self.assertTrue(all("marks" in k for k in answer("list")))
 
+    # The trailer of version 3: no texts but an empty reason, then the specialization constants.
+    def test_specialization_constants(self):
+        file, wide = (os.path.join(self.folder.name, name) for name in ("constant.gkir", "wide.spv"))
+        assert run("export", "vecadd", file).returncode == 0
+        with open(file, "rb") as plain:
+            kernel = bytearray(plain.read())
+        number = lambda n, size: n.to_bytes(size, "little")
+        counts = [int.from_bytes(kernel[at : at + 4], "little") for at in (24, 28, 32, 36)]  # name, parameters, shared, vars
+        insts = 44 + counts[0] + 12 * counts[1] + 8 * counts[2] + counts[3]
+        at = next(at for at in range(insts, len(kernel), 36) if kernel[at : at + 2] == b"\0\x08")  # a constant, of u32
+        kernel[at + 8 : at + 12] = number(0, 4)
+        value = int.from_bytes(kernel[at + 24 : at + 32], "little")
+        kernel += number(1, 4) + number(0, 4) + number(1, 4) + number(5, 4) + b"WIDTH" + number(8, 4)
+        kernel += number(value, 8) + number(1, 8) + number(1000, 8)
+        kernel[4:12] = number(3, 4) + number(len(kernel), 4)
+        with open(file, "wb") as changed:
+            changed.write(kernel)
+        constant = {"name": "WIDTH", "type": "u32", "value": str(value), "least": "1", "most": "1000"}
+        self.assertEqual(answer("stats", file)["constants"], [constant])
+        self.assertEqual(answer("stats", "vecadd")["constants"], [])
+        self.assertTrue(answer("check", file, "--set", "WIDTH=77")["right"])
+        self.assertIn(f"constant WIDTH u32 = {value}, from 1 to 1000\n", run("dump", file).stdout)
+        self.assertEqual(run("export", file, wide, "--set", "WIDTH=77").returncode, 0)
+        self.assertEqual(answer("stats", wide)["constants"], [{**constant, "value": "77"}])
+        self.assertNotEqual(answer("stats", wide)["hash"], answer("stats", file)["hash"])
+        self.assertIn("77", run("dump", file, "--sm", "80", "--set", "WIDTH=77").stdout)
+        if HAS["spirv-dis"]:
+            self.assertIn("SpecId 0", run("dump", file, "--spirv").stdout)
+        for text, words in [
+            ("WIDE=1", "no specialization constant WIDE; it has WIDTH"),
+            ("WIDTH=1001", "give 1 to 1000"),
+            ("WIDTH=-1", "an unsigned integer of 32 bits, which -1 is not"),
+            ("WIDTH=1.5", "which 1.5 is not"),
+            ("WIDTH=x", "give NAME=VALUE"),
+            ("WIDTH", "give NAME=VALUE"),
+        ]:
+            with self.subTest(text=text):
+                self.assertIn(words, self.failure("stats", file, "--set", text))
+        self.assertIn("it has none", self.failure("stats", "vecadd", "--set", "WIDTH=1"))
+
 
 if __name__ == "__main__":
     unittest.main()

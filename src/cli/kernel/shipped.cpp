@@ -10,6 +10,7 @@
 #include "base/text.hpp"
 #include "cli/demo_kernels.hpp"
 #include "launch/adead/kernels.hpp"
+#include "launch/constant.hpp"
 #include "launch/embedded.hpp"
 #include "launch/shipped.hpp"
 
@@ -74,10 +75,26 @@ std::vector<Shipped> shipped_kernels() {
   return all;
 }
 
-Result<Source> open_kernel(const std::string& name) {
+namespace {
+// The bytes keep the names.
+Result<Source> specialized(Source source, const std::vector<std::string>& constants) {
+  for (const std::string& text : constants) {
+    auto constant = launch::parse_constant(text);
+    if (!constant) return fail(std::move(constant).error());
+    if (Status s = launch::set_constant(source.program, *constant); !s) return fail(std::move(s));
+  }
+  if (constants.empty()) return source;
+  Source out{kernel::serialize(source.program.view()), {}};
+  out.program = kernel::deserialize(out.bytes).program;
+  return out;
+}
+}  // namespace
+
+Result<Source> open_kernel(const std::string& name, const std::vector<std::string>& constants) {
   std::vector<Shipped> all = shipped_kernels();
   const auto found = std::ranges::find(all, name, [](const Shipped& s) { return s.program.name; });
-  if (found != all.end()) return Source{kernel::serialize(found->program.view()), std::move(found->program)};
+  if (found != all.end())
+    return specialized({kernel::serialize(found->program.view()), std::move(found->program)}, constants);
   auto file = File::open(name, OpenFlags::read);
   if (!file && file.error().code() == Code::not_found) {
     std::vector<std::string_view> known;
@@ -100,7 +117,7 @@ Result<Source> open_kernel(const std::string& name) {
   kernel::Deserialized read = kernel::deserialize(source.bytes);
   if (!read.ok()) return fail(Code::invalid_arg, "{}: {}", name, kernel::message(read));
   source.program = std::move(read.program);
-  return source;
+  return specialized(std::move(source), constants);
 }
 
 }  // namespace gpuio::cli

@@ -27,6 +27,7 @@ struct Source {
   kernel::Program program;
 };
 // `name`: of a shipped kernel, or a file that holds a serialized one, also within SPIR-V or PTX of ours.
-Result<Source> open_kernel(const std::string& name);
+// `constants`: NAME=VALUE, set in it.
+Result<Source> open_kernel(const std::string& name, const std::vector<std::string>& constants = {});
 
 }  // namespace gpuio::cli

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "launch/constant.hpp"
+
 namespace gpuio::cli {
 namespace {
 
@@ -173,6 +175,7 @@ std::string instruction(const View& k, const Inst& i, u32 n) {
   }
   s += named(i);
   if (i.op == Op::constant || i.op == Op::extract) s += fmt::format(" {:#x}", i.imm);
+  if (i.op == Op::constant && i.a != kNone) s += fmt::format(", set as {}", k.constants[i.a].name);
   if (i.op == Op::async_copy) s += fmt::format(" to {} of {}, {} bytes", object(i.a), object(i.c), i.imm);
   if (i.op == Op::inline_ptx) s += fmt::format(" \"{}\"", k.texts[u32(i.imm)]);
   if (i.op == Op::mbarrier_init) s += fmt::format(", {} lanes", i.imm);
@@ -219,6 +222,10 @@ std::string ir_text(const View& k) {
     s += fmt::format("  p{} {} {}{}\n", n, kind_name(p.kind), type_name(p.type),
                      p.count ? fmt::format("[{}]", p.count) : "");
   }
+  for (const Constant& c : k.constants)
+    s += fmt::format("  constant {} {} = {}, from {} to {}\n", c.name, type_name(c.type),
+                     launch::text_of(c.type, c.value), launch::text_of(c.type, c.least),
+                     launch::text_of(c.type, c.most));
   for (u32 n = 0; n < k.shared.size(); ++n)
     s += fmt::format("  s{} shared {}[{}]\n", n, type_name(k.shared[n].type), k.shared[n].count);
   for (u32 n = 0; n < k.vars.size(); ++n) s += fmt::format("  v{} var {}\n", n, type_name(k.vars[n]));

@@ -61,7 +61,8 @@ class Emitter {
   constexpr u32 emit(const Inst& i) {
     const auto v = [&](u32 operand) { return values_[operand]; };
     switch (i.op) {
-      case Op::constant: return scalars_.constant(i.type, i.imm);
+      case Op::constant:
+        return i.a == kNone ? scalars_.constant(i.type, i.imm) : m_.specialized(i.a, reg_of(i.type), i.imm);
       case Op::argument: return scalar_argument(i.a);
       case Op::builtin: return builtin(Builtin(i.mode));
       case Op::length: return length(i.a);

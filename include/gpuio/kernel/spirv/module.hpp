@@ -111,6 +111,20 @@ class Module {
     if (r == Reg::u64 || r == Reg::f64) return global(of, Word::Constant, {u32(bits), u32(bits >> 32)});
     return global(of, Word::Constant, {u32(bits)});
   }
+  // A specialization constant, made once for each id.
+  constexpr u32 specialized(u32 spec, Reg r, u64 bits) {
+    while (specialized_.size() <= spec) specialized_.push_back(0);
+    u32& id = specialized_[spec];
+    if (id != 0) return id;
+    const u32 of = reg(r);
+    if (r == Reg::boolean)
+      id = value(globals_, of, bits & 1 ? Word::SpecConstantTrue : Word::SpecConstantFalse, {});
+    else if (r == Reg::u64 || r == Reg::f64)
+      id = value(globals_, of, Word::SpecConstant, {u32(bits), u32(bits >> 32)});
+    else id = value(globals_, of, Word::SpecConstant, {u32(bits)});
+    put(annotations_, Word::Decorate, {id, kSpecId, spec});
+    return id;
+  }
   constexpr u32 number(u32 n) { return constant(Reg::u32, n); }
   constexpr u32 null(u32 of) { return global(of, Word::ConstantNull, {}); }
 
@@ -256,6 +270,7 @@ class Module {
   }
 
   static constexpr u32 kBuckets = 64;
+  std::vector<u32> specialized_;  // ids; 0: not used
   u32 bound_ = 1;
   u32 glsl_ = 0;
   std::vector<Capability> capabilities_{Capability::Shader, Capability::VulkanMemoryModel,

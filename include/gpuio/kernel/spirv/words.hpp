@@ -28,6 +28,9 @@ enum class Word : u32 {
   ConstantFalse = 42,
   Constant = 43,
   ConstantNull = 46,
+  SpecConstantTrue = 48,
+  SpecConstantFalse = 49,
+  SpecConstant = 50,
   Function = 54,
   FunctionParameter = 55,
   FunctionEnd = 56,
@@ -183,8 +186,9 @@ enum class BuiltIn : u32 {
 #pragma GCC diagnostic pop
 
 inline constexpr u32 kMagic = 0x07230203, kVersion15 = 0x00010500;
-inline constexpr u32 kBlock = 2, kBuiltIn = 11, kOffset = 35, kNoContraction = 42;  // decorations
-inline constexpr u32 kAligned = 0x2, kNonPrivatePointer = 0x20;                     // memory operands
+inline constexpr u32 kSpecId = 1, kBlock = 2, kBuiltIn = 11, kOffset = 35,
+                     kNoContraction = 42;                        // decorations
+inline constexpr u32 kAligned = 0x2, kNonPrivatePointer = 0x20;  // memory operands
 inline constexpr u32 kAcquire = 0x2, kRelease = 0x4, kAcquireRelease = 0x8, kUniformMemory = 0x40,
                      kWorkgroupMemory = 0x100, kMakeAvailable = 0x2000, kMakeVisible = 0x4000;  // semantics
 
