@@ -119,6 +119,25 @@ TEST_P(KernelsOnDevices, FunctionsAreAsCloseAsPromised) {
   }
 }
 
+// SPIR-V gives them no meaning, and a driver that sees the zero may fold them to anything.
+TEST_P(KernelsOnDevices, DivisionByAConstantZero) {
+  static constexpr auto divide =
+      gpuio::kernel::kernel<"divide", 8>([](Ctx k, In<f32> x, In<f64> w, Out<f32> y, Out<f64> z) {
+        auto i = k.tid();
+        y[i] = x[i] / 0.0f;
+        y[i + 8] = x[i] / -0.0f;
+        z[i] = w[i] / 0.0;
+        z[i + 8] = w[i] / -0.0;
+      });
+  const float x[8] = {1, -1, 3e-38f, -3e38f, 7, -0.5f, HUGE_VALF, -HUGE_VALF};  // 0 / 0 is a NaN of any bits
+  RandomData data{{0, 0, 0, 0},
+                  {std::vector<std::byte>(32), std::vector<std::byte>(64), std::vector<std::byte>(64),
+                   std::vector<std::byte>(128)}};
+  std::memcpy(data.bytes[0].data(), x, 32);
+  for (u32 i = 0; i < 8; ++i) write_element(data.bytes[1], u64{i} * 8, 8, std::bit_cast<u64>(double(x[i])));
+  expect_like_interpreter(divide.view(), {1, 1, 1}, data);
+}
+
 TEST_P(KernelsOnDevices, RandomKernels) {
   for (u64 seed = 1; seed <= 24; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));

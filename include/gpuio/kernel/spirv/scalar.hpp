@@ -168,10 +168,24 @@ class Scalars {
       case Op::add: return m_->exact(of, Word::FAdd, {a, b});
       case Op::sub: return m_->exact(of, Word::FSub, {a, b});
       case Op::mul: return m_->exact(of, Word::FMul, {a, b});
-      case Op::div: return m_->exact(of, Word::FDiv, {a, b});
+      case Op::div: return divide_floats(of, t == Type::f64 ? Type::u64 : Type::u32, a, b);
       case Op::min: return m_->glsl(of, Glsl::NMin, {a, b});
       default: return m_->glsl(of, Glsl::NMax, {a, b});
     }
+  }
+
+  // SPIR-V leaves a division by zero open, and lavapipe folds one by a constant to 0: a times an infinity of
+  // the divisor's sign is the same quotient, of zeros and NaNs too.
+  constexpr u32 divide_floats(u32 of, Type bits, u32 a, u32 b) {
+    const bool wide = bits == Type::u64;
+    const u32 plain = m_->exact(of, Word::FDiv, {a, b});
+    const u32 all_but_sign = constant(bits, ~u64{0} >> (wide ? 1 : 33));
+    const u32 largest = constant(bits, wide ? u64{0x7ff0000000000000} : u64{0x7f800000});
+    const u32 word = m_->op(type(bits), Word::Bitcast, {b});
+    const u32 rest = m_->op(type(bits), Word::BitwiseAnd, {word, all_but_sign});
+    const u32 infinity = m_->op(of, Word::Bitcast, {m_->op(type(bits), Word::BitwiseOr, {word, largest})});
+    const u32 zero = m_->op(m_->bool_type(), Word::IEqual, {rest, constant(bits, 0)});
+    return m_->op(of, Word::Select, {zero, m_->exact(of, Word::FMul, {a, infinity}), plain});
   }
 
   // The divisors that SPIR-V gives no meaning to are replaced by 1, and the quotient then by what ir.hpp
