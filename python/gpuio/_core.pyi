@@ -67,6 +67,7 @@ ARG_REAL: int = 4
 ARG_BYTES: int = 5
 
 FORMAT_IR: int = 1
+
 FORMAT_SPIRV: int = 2
 
 FORMAT_PTX: int = 3
