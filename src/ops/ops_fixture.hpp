@@ -49,24 +49,26 @@ inline double element(const std::byte* base, Dtype type, std::uint64_t i) {
 inline void set_element(std::byte* base, Dtype type, std::uint64_t i, double value) {
   const auto put = [&]<class T>(T v) { std::memcpy(base + i * sizeof(T), &v, sizeof(T)); };
   // Of narrow integers the low bits, which a conversion from double alone leaves open.
-  const std::uint64_t whole = value < 0x1p63 ? std::uint64_t(std::int64_t(value)) : std::uint64_t(value);
+  const auto whole = [&] {
+    return value < 0x1p63 ? std::uint64_t(std::int64_t(value)) : std::uint64_t(value);
+  };
   switch (type) {
     case Dtype::f32: return put(float(value));
     case Dtype::f16: return put(kernel::narrow<kernel::f16>(float(value)));
     case Dtype::bf16: return put(kernel::narrow<kernel::bf16>(float(value)));
     case Dtype::f8e4m3: return put(kernel::narrow<kernel::f8e4m3>(float(value)));
     case Dtype::f8e5m2: return put(kernel::narrow<kernel::f8e5m2>(float(value)));
-    case Dtype::i8: return put(std::int8_t(whole));
-    case Dtype::u8: return put(std::uint8_t(whole));
+    case Dtype::i8: return put(std::int8_t(whole()));
+    case Dtype::u8: return put(std::uint8_t(whole()));
     case Dtype::i4: {
       const int shift = int(4 * (i % 2));
-      base[i / 2] = (base[i / 2] & std::byte(0xF0 >> shift)) | std::byte((whole & 15) << shift);
+      base[i / 2] = (base[i / 2] & std::byte(0xF0 >> shift)) | std::byte((whole() & 15) << shift);
       return;
     }
-    case Dtype::i32: return put(std::int32_t(whole));
-    case Dtype::u32: return put(std::uint32_t(whole));
-    case Dtype::i64: return put(std::int64_t(whole));
-    case Dtype::u64: return put(whole);
+    case Dtype::i32: return put(std::int32_t(whole()));
+    case Dtype::u32: return put(std::uint32_t(whole()));
+    case Dtype::i64: return put(std::int64_t(whole()));
+    case Dtype::u64: return put(whole());
   }
 }
 // Unit roundoff of an output's type; of integers 0.
