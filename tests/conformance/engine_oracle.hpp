@@ -192,9 +192,11 @@ class Oracle {
     } else if (op.kind == OpKind::write) {
       if (op.code != Code::ok) return again(job);
       ASSERT_EQ(op.bytes, length);
-      if (length && content_.size() < op.offset + length) content_.resize(op.offset + length);
-      std::copy(job.expected.begin(), job.expected.end(),
-                content_.begin() + static_cast<std::ptrdiff_t>(op.offset));
+      if (length > 0) {
+        if (content_.size() < op.offset + length) content_.resize(op.offset + length);
+        std::copy(job.expected.begin(), job.expected.end(),
+                  content_.begin() + static_cast<std::ptrdiff_t>(op.offset));
+      }
     }
     busy_.erase(static_cast<std::size_t>(&job - jobs_.data()));
   }
