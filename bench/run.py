@@ -25,7 +25,7 @@ SMOKE_LIMIT_S = 100
 
 
 def scenarios():
-    return sorted(n for n in os.listdir(HERE) if os.path.isdir(os.path.join(HERE, n)) and not n.startswith(("_", ".")))
+    return sorted(n for n in os.listdir(HERE) if os.path.isdir(os.path.join(HERE, n)) and n != "results" and not n.startswith(("_", ".")))
 
 
 def command(name, args):
