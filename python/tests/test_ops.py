@@ -1,5 +1,6 @@
 """gpuio.ops on the devices at hand, held to NumPy in float64; and what is refused."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -83,7 +84,6 @@ def test_types_that_numpy_lacks(gpu):
     y = ops.softmax(x)
     assert y.dtype == "bf16" and y.buffer.dtype == np.uint16
     assert ops.softmax(x, dtype="f32").read().dtype == np.float32
-    ml_dtypes = pytest.importorskip("ml_dtypes")
     assert ops.Tensor(gpu.buffer(values.astype(ml_dtypes.bfloat16))).dtype == "bf16"
 
 
