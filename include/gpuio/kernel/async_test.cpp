@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "support/copies.hpp"
+#include "support/sane.hpp"
+#include "support/tile_kernels.hpp"
 
 namespace gpuio::kernel {
 namespace {
@@ -21,10 +23,7 @@ TEST(AsyncCopy, APipelineIsRightAndFreeOfRaces) {
                              Argument::buffer(std::as_writable_bytes(std::span(out))),
                              Argument::scalar(kPipelineTiles)};
   for (const u64 seed : {0, 1, 2}) {
-    const Sanitized s =
-        sanitize(pipeline.view(), {1, 1, 1}, arguments, {.shuffle_seed = seed, .turn_steps = seed});
-    ASSERT_TRUE(s.outcome.ok()) << s.outcome.error << " in line " << s.outcome.line;
-    for (const Race& r : s.races) ADD_FAILURE() << message(r);
+    expect_sane(pipeline.view(), arguments, {.shuffle_seed = seed, .turn_steps = seed});
     EXPECT_EQ(out, want);
   }
 }
@@ -33,12 +32,7 @@ using Numbers = In<u32, 256>;
 using Results = Out<u32, 64>;
 template <class F>
 Traced traced(F f) {
-  return trace(
-      [f](Ctx k, Numbers x, Results y) {
-        auto tile = k.shared<u32, 256>();
-        f(k, x, y, tile);
-      },
-      "k", {64, 1, 1});
+  return traced_on_tile<Results>(f);
 }
 template <class F>
 Err verdict(F f) {

@@ -11,6 +11,7 @@
 #include <random>
 
 #include "support/matrices.hpp"
+#include "support/sane.hpp"
 
 namespace gpuio::kernel {
 namespace {
@@ -77,10 +78,7 @@ TEST(Matrix, EveryTypeAndLayoutIsThePlainProduct) {
     const Program p = trace_program(lambda, "product", {64, 1, 1});
     for (const u64 seed : {0, 3}) {
       Matrices<T> m(columns);
-      const Sanitized s =
-          sanitize(p.view(), {1, 1, 1}, m.arguments(), {.subgroup_size = 32, .shuffle_seed = seed});
-      ASSERT_TRUE(s.outcome.ok()) << s.outcome.error << " in line " << s.outcome.line;
-      for (const Race& r : s.races) ADD_FAILURE() << message(r);
+      expect_sane(p.view(), m.arguments(), {.subgroup_size = 32, .shuffle_seed = seed});
       EXPECT_EQ(m.c, m.want);
     }
     const std::vector<u8> bytes = serialize(p.view());

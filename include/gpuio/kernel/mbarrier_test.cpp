@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "support/phases.hpp"
+#include "support/sane.hpp"
+#include "support/tile_kernels.hpp"
 
 namespace gpuio::kernel {
 namespace {
@@ -22,11 +24,6 @@ static_assert(canonical_hash(bulk_ring.view()) == 0x2376a40690f7c077);
 template <class T>
 Argument buffer(std::vector<T>& v) {
   return Argument::buffer(std::as_writable_bytes(std::span(v)));
-}
-void expect_sane(const View& k, std::span<const Argument> arguments, const InterpretOptions& options) {
-  const Sanitized s = sanitize(k, {1, 1, 1}, arguments, options);
-  EXPECT_TRUE(s.outcome.ok()) << s.outcome.error << " in line " << s.outcome.line;
-  for (const Race& r : s.races) ADD_FAILURE() << message(r);
 }
 
 TEST(Mbarrier, ABarrierInTwoHalves) {
@@ -69,12 +66,7 @@ using Numbers = In<u32, 256>;
 using Results = InOut<u32, 256>;
 template <class F>
 Traced traced(F f) {
-  return trace(
-      [f](Ctx k, Numbers x, Results y) {
-        auto tile = k.shared<u32, 256>();
-        f(k, x, y, tile);
-      },
-      "k", {64, 1, 1});
+  return traced_on_tile<Results>(f);
 }
 template <class F>
 Err verdict(F f) {

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <random>
 
+#include "support/sane.hpp"
 #include "support/warpgroups.hpp"
 
 namespace gpuio::kernel {
@@ -85,9 +86,7 @@ Argument buffer(std::vector<T>& v) {
 void expect_product(const View& k, Numbers& a, Numbers& b, const std::vector<u32>& want) {
   std::vector<u32> c(want.size());
   const std::array arguments{buffer(a.bytes), buffer(b.bytes), buffer(c)};
-  const Sanitized s = sanitize(k, {1, 1, 1}, arguments, {.subgroup_size = 32});
-  ASSERT_TRUE(s.outcome.ok()) << s.outcome.error << " in line " << s.outcome.line;
-  for (const Race& r : s.races) ADD_FAILURE() << message(r);
+  expect_sane(k, arguments, {.subgroup_size = 32});
   EXPECT_EQ(c, want);
   const std::vector<u8> bytes = serialize(k);
   const Deserialized back = deserialize(bytes);
