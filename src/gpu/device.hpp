@@ -63,11 +63,12 @@ struct DeviceInfo {
   Capability overlap;      // other streams get on, copies and launches, while a kernel of one waits
   Capability import_host;  // memory of the host's own can be made a pinned buffer
   Capability timestamps;
+  Capability native_code;  // operations have compiled code for it, which runs instead of their kernels
 };
 
 // Turns capabilities off, so that fallbacks can be tested where everything works.
 struct Mask {
-  bool kernel_io = false, kernel_wait = false, import_host = false, timestamps = false;
+  bool kernel_io = false, kernel_wait = false, import_host = false, timestamps = false, native_code = false;
 };
 
 enum class MemoryKind : std::uint8_t {

@@ -17,12 +17,19 @@ Result<std::unique_ptr<gpu::Kernel>> Kernels::load(const kernel::Traced& traced,
   if (!traced.result.ok())
     return fail(Code::general, "operation {} does not verify, a mistake of gpuio: {}", view.name,
                 kernel::message(traced.result));
-  if (!native.run || device_.info().backend != gpu::Backend::cpu) return launch::load(device_, view);
+  if (!native.run || !device_.info().native_code.available) return launch::load(device_, view);
   return device_.load({.name = view.name,
                        .block = view.block,
-                       .shared_bytes = kernel::shared_bytes(view),
                        .parameters = kernel::u32(view.params.size()),
                        .native = native});
+}
+
+gpu::Grid Place::grid(std::uint64_t items, std::uint64_t bytes) const {
+  if (!kernels.native()) return {.groups = {groups_for(items), 1, 1}};
+  constexpr std::uint64_t kBytes = 32 * 1024, kEach = 16;
+  const std::uint64_t most = std::min<std::uint64_t>(kEach * device().info().compute_units, kGroupsMax);
+  return {
+      .groups = {std::uint32_t(std::clamp<std::uint64_t>(std::min(bytes / kBytes, items), 1, most)), 1, 1}};
 }
 
 }  // namespace gpuio::ops

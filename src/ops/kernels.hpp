@@ -11,6 +11,7 @@
 
 #include <gpuio/kernel.hpp>
 
+#include <concepts>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -54,20 +55,30 @@ class Kernels {
   gpu::Device& device() const { return device_; }
   Choices choices;  // of what was measured
 
-  // `name` lives for ever. The body is called only where the variant is new. `native`: what the CPU device
-  // runs instead of interpreting, if anything.
-  template <class Body>
+  // Whether operations run as code of the processor where they have it (native.hpp).
+  bool native() const { return device_.info().native_code.available; }
+
+  // `name` lives for ever. The body is called only where the variant is new, and so is `native`: it makes
+  // what the CPU device runs instead of interpreting, if anything.
+  template <class Body, class MakeNative>
+    requires std::invocable<MakeNative>
   Result<const gpu::Kernel*> get(const Variant& variant, std::string_view name,
                                  std::array<std::uint32_t, 3> block, const Body& body,
-                                 const gpu::Native& native = {}) {
+                                 const MakeNative& make_native) {
     std::scoped_lock hold(mutex_);
     std::unique_ptr<gpu::Kernel>& entry = made_[variant];
     if (!entry) {
-      auto made = load(kernel::trace(body, name, block), native);
+      auto made = load(kernel::trace(body, name, block), native() ? make_native() : gpu::Native{});
       if (!made) return fail(std::move(made).error());
       entry = std::move(*made);
     }
     return entry.get();
+  }
+  template <class Body>
+  Result<const gpu::Kernel*> get(const Variant& variant, std::string_view name,
+                                 std::array<std::uint32_t, 3> block, const Body& body,
+                                 const gpu::Native& native_form = {}) {
+    return get(variant, name, block, body, [&] { return native_form; });
   }
   std::size_t size() const {
     std::scoped_lock hold(mutex_);
@@ -85,6 +96,13 @@ class Kernels {
   std::unordered_map<Variant, std::unique_ptr<gpu::Kernel>, Hash> made_;
 };
 
+inline constexpr std::uint32_t kGroupsMax = 65535;  // of a grid's dimension
+// So many workgroups as there is work, or as many as a grid's dimension takes: bodies go on in steps of the
+// grid.
+inline std::uint32_t groups_for(std::uint64_t work) {
+  return std::uint32_t(std::min<std::uint64_t>(std::max<std::uint64_t>(work, 1), kGroupsMax));
+}
+
 // Where an operation goes.
 struct Place {
   Kernels& kernels;
@@ -92,16 +110,12 @@ struct Place {
   Plan& plan;
   gpu::Device& device() const { return kernels.device(); }
   Result<std::uint64_t> scratch(std::uint64_t bytes) const { return workspace.at_least(device(), bytes); }
+  // Workgroups for so many items that read and write so many bytes. Of a native form, which shares items out
+  // itself: as many as keep the processors busy to the end, each with enough to do.
+  gpu::Grid grid(std::uint64_t items, std::uint64_t bytes) const;
 };
 
 // --- For bodies and their launches
-
-inline constexpr std::uint32_t kGroupsMax = 65535;  // of a grid's dimension
-// So many workgroups as there is work, or as many as a grid's dimension takes: bodies go on in steps of the
-// grid.
-inline std::uint32_t groups_for(std::uint64_t work) {
-  return std::uint32_t(std::min<std::uint64_t>(std::max<std::uint64_t>(work, 1), kGroupsMax));
-}
 
 // Arguments in the order of a body's parameters.
 inline gpu::Argument argument(const Tensor& t) { return {t.address, t.extent()}; }

@@ -189,7 +189,7 @@ Result<Product> product_of(const Tensor& a, const Tensor& b, const Tensor& c, co
 }
 
 bool possible(const gpu::DeviceInfo& device, const Way& way) {
-  if (way.native()) return device.backend == gpu::Backend::cpu;
+  if (way.native()) return device.native_code.available;
   return way.lanes() <= device.lanes_max && way.shared_bytes() <= device.shared_bytes_max;
 }
 
@@ -200,7 +200,7 @@ std::size_t way_of_size(const gpu::DeviceInfo& device, const Product& product) {
   std::uint64_t most = 0;
   for (std::size_t i = kWays.size(); i-- > 0;) {
     const Way& way = kWays[i];
-    if (!possible(device, way) || way.native() != (device.backend == gpu::Backend::cpu)) continue;
+    if (!possible(device, way) || way.native() != device.native_code.available) continue;
     // A driver for the CPU takes long to compile large tiles, and keeps their sums in memory.
     if (!way.native() && device.vendor == gpu::Vendor::cpu && way.lane_rows * way.lane_columns > 16) continue;
     const std::uint64_t count = tiles(product, way);

@@ -13,8 +13,8 @@ namespace {
 using Four = float __attribute__((vector_size(16)));
 
 template <int Rows>
-void plain_rows(const float* a, const float* b, float* c, std::uint32_t step, std::uint32_t depth,
-                bool first) {
+void plain_rows(const float* a, std::size_t a_row, std::size_t a_step, const float* b, float* c,
+                std::uint32_t step, std::uint32_t depth, bool first) {
   for (std::uint32_t half = 0; half < kMicroColumns; half += 8) {
     Four sum[Rows][2] = {};
     for (std::uint32_t k = 0; k < depth; ++k) {
@@ -23,7 +23,7 @@ void plain_rows(const float* a, const float* b, float* c, std::uint32_t step, st
       std::memcpy(&b1, b + k * kMicroColumns + half + 4, 16);
 #pragma GCC unroll 6
       for (int i = 0; i < Rows; ++i) {
-        const float of_a = a[k * kMicroRows + std::uint32_t(i)];
+        const float of_a = a[k * a_step + std::size_t(i) * a_row];
         sum[i][0] += of_a * b0;
         sum[i][1] += of_a * b1;
       }
@@ -43,8 +43,9 @@ void plain_rows(const float* a, const float* b, float* c, std::uint32_t step, st
 
 #if defined(__x86_64__)
 template <int Rows>
-__attribute__((target("avx2,fma"))) void wide_rows(const float* a, const float* b, float* c,
-                                                   std::uint32_t step, std::uint32_t depth, bool first) {
+__attribute__((target("avx2,fma"))) void wide_rows(const float* a, std::size_t a_row, std::size_t a_step,
+                                                   const float* b, float* c, std::uint32_t step,
+                                                   std::uint32_t depth, bool first) {
   __m256 sum[Rows][2];
 #pragma GCC unroll 6
   for (int i = 0; i < Rows; ++i) sum[i][0] = sum[i][1] = _mm256_setzero_ps();
@@ -52,11 +53,11 @@ __attribute__((target("avx2,fma"))) void wide_rows(const float* a, const float* 
     const __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
 #pragma GCC unroll 6
     for (int i = 0; i < Rows; ++i) {
-      const __m256 of_a = _mm256_broadcast_ss(a + i);
+      const __m256 of_a = _mm256_broadcast_ss(a + std::size_t(i) * a_row);
       sum[i][0] = _mm256_fmadd_ps(of_a, b0, sum[i][0]);
       sum[i][1] = _mm256_fmadd_ps(of_a, b1, sum[i][1]);
     }
-    a += kMicroRows, b += kMicroColumns;
+    a += a_step, b += kMicroColumns;
   }
 #pragma GCC unroll 6
   for (int i = 0; i < Rows; ++i) {
@@ -72,15 +73,15 @@ __attribute__((target("avx2,fma"))) void wide_rows(const float* a, const float* 
 #endif
 
 template <template <int> class Of>
-void by_rows(const float* a, const float* b, float* c, std::uint32_t step, std::uint32_t depth,
-             std::uint32_t rows, bool first) {
+void by_rows(const float* a, std::size_t a_row, std::size_t a_step, const float* b, float* c,
+             std::uint32_t step, std::uint32_t depth, std::uint32_t rows, bool first) {
   switch (rows) {
-    case 1: return Of<1>::run(a, b, c, step, depth, first);
-    case 2: return Of<2>::run(a, b, c, step, depth, first);
-    case 3: return Of<3>::run(a, b, c, step, depth, first);
-    case 4: return Of<4>::run(a, b, c, step, depth, first);
-    case 5: return Of<5>::run(a, b, c, step, depth, first);
-    default: return Of<6>::run(a, b, c, step, depth, first);
+    case 1: return Of<1>::run(a, a_row, a_step, b, c, step, depth, first);
+    case 2: return Of<2>::run(a, a_row, a_step, b, c, step, depth, first);
+    case 3: return Of<3>::run(a, a_row, a_step, b, c, step, depth, first);
+    case 4: return Of<4>::run(a, a_row, a_step, b, c, step, depth, first);
+    case 5: return Of<5>::run(a, a_row, a_step, b, c, step, depth, first);
+    default: return Of<6>::run(a, a_row, a_step, b, c, step, depth, first);
   }
 }
 template <int Rows>

@@ -6,95 +6,39 @@
 
 #include <bit>
 #include <cstring>
-#include <new>
 
-#include "base/platform/per_thread.hpp"
 #include "ops/matmul.hpp"
 #include "ops/matmul_micro.hpp"
+#include "ops/native.hpp"
 
 namespace gpuio::ops {
 namespace {
-
-using kernel::bf16;
-using kernel::f16;
-using kernel::f8e4m3;
-using kernel::f8e5m2;
 
 constexpr std::uint32_t kExact = 1024;  // products of two i8 whose sum f32 holds exactly
 
 std::uint32_t up(std::uint32_t n, std::uint32_t to) { return (n + to - 1) / to * to; }
 
-// Of this thread; grows to the largest block it has met.
-struct Scratch {
-  float* at(std::size_t floats) {
-    if (floats > size_) {
-      memory_.reset(static_cast<float*>(::operator new(floats * 4, kAlign, std::nothrow)));
-      size_ = memory_ ? floats : 0;
-    }
-    return memory_.get();
-  }
-
- private:
-  static constexpr std::align_val_t kAlign{64};
-  struct Free {
-    void operator()(float* p) const { ::operator delete(p, kAlign); }
-  };
-  std::unique_ptr<float, Free> memory_;
-  std::size_t size_ = 0;
-};
-
 // --- Widening
 
-// As widen(), without branches, so that it becomes vectors.
-inline float of_f16(std::uint16_t h) {
-  const float finite = std::bit_cast<float>(std::uint32_t(h & 0x7fffu) << 13) * 0x1p112f;
-  const std::uint32_t special = 0x7f800000u | std::uint32_t(h & 0x3ffu) << 13;
-  const std::uint32_t size = (h & 0x7c00u) == 0x7c00u ? special : std::bit_cast<std::uint32_t>(finite);
-  return std::bit_cast<float>(size | std::uint32_t(h & 0x8000u) << 16);
-}
-template <kernel::F8 Format>
-constexpr std::array<float, 256> kF8 = [] {
-  std::array<float, 256> all{};
-  for (unsigned i = 0; i < 256; ++i) all[i] = kernel::f8_to_f32(Format, std::uint8_t(i));
-  return all;
-}();
-float of_tf32(std::uint32_t bits) {
+float of_tf32(float v) {
+  const auto bits = std::bit_cast<std::uint32_t>(v);
   const bool special = (bits & 0x7f800000u) == 0x7f800000u;
   return std::bit_cast<float>(special ? bits : (bits + 0xfffu + (bits >> 13 & 1)) & 0xffffe000u);
 }
-int of_i4(const std::uint8_t* row, std::uint64_t i) {
-  const int nibble = row[i / 2] >> 4 * (i % 2) & 15;
+int of_i4(const std::byte* row, std::uint64_t i) {
+  const int nibble = std::to_integer<int>(row[i / 2]) >> 4 * (i % 2) & 15;
   return nibble < 8 ? nibble : nibble - 16;
 }
 
-// `count` neighbours of a matrix, from element `at` on; `scales`: of i4, that of the row's first group.
-struct Source {
-  Dtype type;
-  bool tf32;
-  const std::uint8_t* base;
-
+// `count` neighbours of a matrix, from element `at` on.
+struct Operand : native::Source {
+  bool tf32 = false;
   void widen(float* to, std::uint64_t at, std::uint32_t count) const {
-    const auto each = [&]<class T>(T, auto of) {
-      const std::uint8_t* const from = base + at * sizeof(T);
-      for (std::uint32_t i = 0; i < count; ++i) {
-        T v;
-        std::memcpy(&v, from + i * sizeof(T), sizeof(T));
-        to[i] = of(v);
-      }
-    };
-    switch (type) {
-      case Dtype::f16: return each(std::uint16_t{}, of_f16);
-      case Dtype::bf16:
-        return each(std::uint16_t{},
-                    [](std::uint16_t v) { return std::bit_cast<float>(std::uint32_t{v} << 16); });
-      case Dtype::f8e4m3: return each(std::uint8_t{}, [](std::uint8_t v) { return kF8<kernel::kE4m3>[v]; });
-      case Dtype::f8e5m2: return each(std::uint8_t{}, [](std::uint8_t v) { return kF8<kernel::kE5m2>[v]; });
-      case Dtype::i8: return each(std::int8_t{}, [](std::int8_t v) { return float(v); });
-      default:
-        if (tf32) return each(std::uint32_t{}, of_tf32);
-        std::memcpy(to, base + at * 4, std::size_t{count} * 4);
-    }
+    native::Source::widen(to, at, count);
+    if (!tf32) return;
+    for (std::uint32_t i = 0; i < count; ++i) to[i] = of_tf32(to[i]);
   }
+  // `scales`: that of the row's first group.
   void widen_i4(float* to, std::uint64_t row, std::uint32_t k0, std::uint32_t count,
                 const float* scales) const {
     for (std::uint32_t i = 0; i < count; ++i) {
@@ -103,14 +47,6 @@ struct Source {
     }
   }
 };
-
-float element(Dtype type, const std::byte* base, std::uint64_t i) {
-  float f;
-  std::uint16_t h;
-  if (type == Dtype::f32) return std::memcpy(&f, base + i * 4, 4), f;
-  std::memcpy(&h, base + i * 2, 2);
-  return type == Dtype::f16 ? of_f16(h) : std::bit_cast<float>(std::uint32_t{h} << 16);
-}
 
 // --- A block
 
@@ -128,8 +64,8 @@ class Block {
   Status run(std::uint64_t first, std::uint64_t step) {
     const std::size_t sums = std::size_t{rows_} * n_.columns;
     const std::size_t a = std::size_t{rows_} * n_.depth, b = std::size_t{n_.columns} * n_.depth;
-    float* const memory = per_thread<Scratch>().at(2 * sums + a + b + n_.depth);
-    if (!memory) return error(Code::nomem, "no memory for the blocks of a product");
+    float* const memory = native::scratch().floats(2 * sums + a + b + n_.depth);
+    if (!memory) return native::no_memory("the blocks of a product");
     sums_ = memory, totals_ = reinterpret_cast<std::int32_t*>(memory + sums);
     a_ = memory + 2 * sums, b_ = a_ + a, line_ = b_ + b;
     const std::uint64_t down = (m() + std::uint64_t{n_.rows} - 1) / n_.rows;
@@ -170,7 +106,7 @@ class Block {
       pack_b(product, column, columns, k0, depth);
       for (std::uint32_t j = 0; j < columns; j += kMicroColumns)
         for (std::uint32_t i = 0; i < rows; i += kMicroRows)
-          n_.micro(a_ + std::size_t{i} * depth, b_ + std::size_t{j} * depth,
+          n_.micro(a_ + std::size_t{i} * depth, 1, kMicroRows, b_ + std::size_t{j} * depth,
                    sums_ + std::size_t{i} * n_.columns + j, n_.columns, depth, std::min(kMicroRows, rows - i),
                    summed == 0);
       summed += depth;
@@ -185,7 +121,7 @@ class Block {
 
   // Rows in sixes, each k of six side by side.
   void pack_a(std::uint64_t from, std::uint32_t rows, std::uint32_t k0, std::uint32_t depth) {
-    const Source source{p_.a, p_.tf32, at<const std::uint8_t>(kA)};
+    const Operand source{{p_.a, at<const std::byte>(kA)}, p_.tf32};
     for (std::uint32_t i = 0; i < rows; ++i) {
       source.widen(line_, from + i * of(kARow) + k0, depth);
       float* const to = a_ + std::size_t{i / kMicroRows * kMicroRows} * depth + i % kMicroRows;
@@ -195,7 +131,7 @@ class Block {
   // Columns in sixteens, zeros beyond the last.
   void pack_b(std::uint64_t product, std::uint32_t column, std::uint32_t columns, std::uint32_t k0,
               std::uint32_t depth) {
-    const Source source{p_.b, p_.tf32, at<const std::uint8_t>(kB)};
+    const Operand source{{p_.b, at<const std::byte>(kB)}, p_.tf32};
     const std::uint64_t from = of_part(kBFrom) + product * of(kBBatch), step = of_part(kBRow);
     const std::uint64_t groups = (of(kK) + kGroup - 1) / kGroup;
     const auto* const scales = at<const float>(kScaleB) + of_part(kScaleFrom);
@@ -248,17 +184,16 @@ class Block {
       const float* const scales = at<const float>(kScaleB) + of_part(kScaleFrom) + column;
       for (std::uint32_t j = 0; j < columns; ++j) sum[j] *= scales[j];
     }
-    if (p_.biased)
-      for (std::uint32_t j = 0; j < columns; ++j)
-        sum[j] += element(p_.bias_type, at<const std::byte>(kBias), column + j);
-    if (p_.c == Dtype::f32) {
-      std::memcpy(c, sum, std::size_t{columns} * 4);
-      return;
+    if (p_.biased) {
+      const native::Source bias{p_.bias_type, at<const std::byte>(kBias)};
+      for (std::uint32_t j = 0; j < columns; j += n_.depth) {
+        const std::uint32_t count = std::min(n_.depth, columns - j);
+        const float* const more = bias.floats(line_, column + j, count);
+        for (std::uint32_t l = 0; l < count; ++l) sum[j + l] += more[l];
+      }
     }
-    for (std::uint32_t j = 0; j < columns; ++j) {
-      const std::uint16_t v = p_.c == Dtype::f16 ? kernel::f32_to_f16(sum[j]) : kernel::f32_to_bf16(sum[j]);
-      std::memcpy(c + std::size_t{j} * 2, &v, 2);
-    }
+    if (p_.c == Dtype::f32) std::memcpy(c, sum, std::size_t{columns} * 4);
+    else native::conversions().narrow(p_.c, c, 0, columns, sum);
   }
 
   const Native& n_;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "ops/norm.hpp"
 #include "ops/ops.hpp"
 #include "ops/rows.hpp"
 
@@ -12,10 +13,8 @@ using namespace gpuio::kernel;
 using F = std::vector<Val<f32>>;
 
 // What a body is traced for.
-struct Traits {
-  Dtype x, y;
+struct Traits : NormTypes {
   Lanes by;
-  std::optional<Dtype> gain{}, bias{};
 };
 
 // Parameters of all bodies here, in the order of arguments().
@@ -133,27 +132,28 @@ Status needs_epsilon(float epsilon) {
 // Body and arguments: those of all bodies, and `more`.
 template <std::size_t N>
 Status launch(const Place& place, Operation operation, std::string_view name,
-              void (*body)(Ctx, const Traits&), const Tensor& x, const Tensor& y,
-              const std::optional<Tensor>& gain, const std::optional<Tensor>& bias,
+              void (*body)(Ctx, const Traits&), gpu::Native (*native)(const NormTypes&), const Tensor& x,
+              const Tensor& y, const std::optional<Tensor>& gain, const std::optional<Tensor>& bias,
               const std::array<gpu::Argument, N>& more) {
   const auto from = rows_of(x), to = rows_of(y);
   if (!from) return from.error();
   if (!to) return to.error();
   if (x.count() == 0) return {};
-  Traits t{.x = x.type, .y = y.type, .by = lanes_for(from->columns, width_of({&x, &y}))};
+  Traits t{{.x = x.type, .y = y.type}, lanes_for(from->columns, width_of({&x, &y}))};
   if (gain) t.gain = gain->type;
   if (bias) t.bias = bias->type;
-  const auto kernel =
-      place.kernels.get({operation,
-                         {x.type, y.type, t.gain.value_or(Dtype::f32), t.bias.value_or(Dtype::f32)},
-                         {t.by.lanes, t.by.width, gain.has_value(), bias.has_value()}},
-                        name, {t.by.lanes, 1, 1}, [&](Ctx k) { body(k, t); });
+  const auto kernel = place.kernels.get(
+      {operation,
+       {x.type, y.type, t.gain.value_or(Dtype::f32), t.bias.value_or(Dtype::f32)},
+       {t.by.lanes, t.by.width, gain.has_value(), bias.has_value()}},
+      name, {t.by.lanes, 1, 1}, [&](Ctx k) { body(k, t); }, [&] { return native(t); });
   if (!kernel) return kernel.error();
   std::array<gpu::Argument, 6 + N> arguments{
       argument(x),         argument(y), argument(from->rows), argument(from->columns), argument(from->stride),
       argument(to->stride)};
   std::ranges::copy(more, arguments.begin() + 6);
-  return place.plan.launch(*kernel, {.groups = {groups_for(from->rows), 1, 1}}, arguments);
+  const std::uint64_t bytes = x.count() * (bits_of(x.type) + bits_of(y.type)) / 8;
+  return place.plan.launch(*kernel, place.grid(from->rows, bytes), arguments);
 }
 // A parameter that the body does not look at still has to be one.
 gpu::Argument argument_or(const std::optional<Tensor>& t, const Tensor& other) {
@@ -164,7 +164,7 @@ gpu::Argument argument_or(const std::optional<Tensor>& t, const Tensor& other) {
 
 Status softmax(const Place& place, const Tensor& x, const Tensor& y) {
   if (Status s = floats_by_rows(x, y); !s) return s;
-  return launch<0>(place, Operation::softmax, "softmax", softmax_body, x, y, {}, {}, {});
+  return launch<0>(place, Operation::softmax, "softmax", softmax_body, native_softmax, x, y, {}, {}, {});
 }
 
 Status layer_norm(const Place& place, const Tensor& x, const std::optional<Tensor>& gain,
@@ -173,8 +173,8 @@ Status layer_norm(const Place& place, const Tensor& x, const std::optional<Tenso
   if (Status s = along_the_row(gain, x); !s) return s;
   if (Status s = along_the_row(bias, x); !s) return s;
   if (Status s = needs_epsilon(epsilon); !s) return s;
-  return launch<3>(place, Operation::layer_norm, "layer_norm", layer_norm_body, x, y, gain, bias,
-                   {argument(epsilon), argument_or(gain, x), argument_or(bias, x)});
+  return launch<3>(place, Operation::layer_norm, "layer_norm", layer_norm_body, native_layer_norm, x, y, gain,
+                   bias, {argument(epsilon), argument_or(gain, x), argument_or(bias, x)});
 }
 
 Status rms_norm(const Place& place, const Tensor& x, const std::optional<Tensor>& gain, float epsilon,
@@ -182,7 +182,7 @@ Status rms_norm(const Place& place, const Tensor& x, const std::optional<Tensor>
   if (Status s = floats_by_rows(x, y); !s) return s;
   if (Status s = along_the_row(gain, x); !s) return s;
   if (Status s = needs_epsilon(epsilon); !s) return s;
-  return launch<2>(place, Operation::rms_norm, "rms_norm", rms_norm_body, x, y, gain, {},
+  return launch<2>(place, Operation::rms_norm, "rms_norm", rms_norm_body, native_rms_norm, x, y, gain, {},
                    {argument(epsilon), argument_or(gain, x)});
 }
 

@@ -36,6 +36,17 @@ std::vector<double> softmax_of(const std::vector<double>& row) {
   return out;
 }
 
+// What a layer norm gives, without gain and bias.
+std::vector<double> normal_of(const std::vector<double>& row, double epsilon, bool centred) {
+  double mean = 0, squares = 0;
+  for (const double v : row) mean += v / double(row.size());
+  if (!centred) mean = 0;
+  for (const double v : row) squares += (v - mean) * (v - mean) / double(row.size());
+  std::vector<double> out;
+  for (const double v : row) out.push_back((v - mean) / std::sqrt(squares + epsilon));
+  return out;
+}
+
 TEST_P(Norm, SoftmaxOfRowsOfAnyLength) {
   for (const auto& [from, to] : kTypes)
     for (const auto& shape : kShapes) {
@@ -50,6 +61,35 @@ TEST_P(Norm, SoftmaxOfRowsOfAnyLength) {
                       want[j] * (0x1p-21 + 16 * 0x1p-24 + roundoff(to)) + smallest(to))
               << describe(x) << " row " << r << " column " << j;
       }
+    }
+}
+
+// So long that no form keeps them near, and many enough for all threads.
+TEST_P(Norm, LongRowsAndManyOfThem) {
+  const std::pair<std::uint64_t, std::uint64_t> sizes[] = {{3, 10007}, {700, 129}};
+  for (const auto& [from, to] : kTypes)
+    for (const auto& [rows, columns] : sizes) {
+      if (slow_to_compile() && from != Dtype::f32) continue;
+      const Array x = array("x", from, {rows, columns}), y = array("y", to, {rows, columns});
+      fill(x, -4, 4, 1);
+      const auto each = [&](const char* what, const auto& operation, const auto& reference, double relative,
+                            double of_largest) {
+        ASSERT_EQ(run(operation).message(), "");
+        for (std::uint64_t r = 0; r < rows; ++r) {
+          const auto want = reference(row_of(x, r));
+          for (std::uint64_t j = 0; j < columns; ++j)
+            ASSERT_NEAR(y.at(r * columns + j), want[j],
+                        std::abs(want[j]) * (relative + roundoff(to)) + of_largest * 1.5 + smallest(to))
+                << what << " of " << describe(x) << " row " << r << " column " << j;
+        }
+      };
+      each("softmax", [&](const Place& p) { return softmax(p, x, y); }, softmax_of, 0x1p-21 + 8 * 0x1p-24, 0);
+      each(
+          "layer_norm", [&](const Place& p) { return layer_norm(p, x, {}, {}, 1e-5f, y); },
+          [](const auto& row) { return normal_of(row, double(1e-5f), true); }, 0x1p-24, 0x1p-19);
+      each(
+          "rms_norm", [&](const Place& p) { return rms_norm(p, x, {}, 1e-6f, y); },
+          [](const auto& row) { return normal_of(row, double(1e-6f), false); }, 0x1p-20, 0);
     }
 }
 
@@ -78,17 +118,6 @@ TEST_P(Norm, SoftmaxOfLimits) {
     EXPECT_TRUE(std::isnan(y.at(4 + j)));
     EXPECT_TRUE(std::isnan(y.at(8 + j)));
   }
-}
-
-// What a layer norm gives, without gain and bias.
-std::vector<double> normal_of(const std::vector<double>& row, double epsilon, bool centred) {
-  double mean = 0, squares = 0;
-  for (const double v : row) mean += v / double(row.size());
-  if (!centred) mean = 0;
-  for (const double v : row) squares += (v - mean) * (v - mean) / double(row.size());
-  std::vector<double> out;
-  for (const double v : row) out.push_back((v - mean) / std::sqrt(squares + epsilon));
-  return out;
 }
 
 TEST_P(Norm, LayerNormOfRowsOfAnyLength) {

@@ -90,7 +90,7 @@ inline double smallest(Dtype type) {
   }
 }
 
-// One device: GetParam() is "cpu", "vulkan" or "cuda".
+// One device: GetParam() is "cpu", "interpreted" (the same without native code), "vulkan" or "cuda".
 class OpsTest : public ::testing::TestWithParam<const char*> {
  protected:
   struct Array : Tensor {  // a tensor, and where the test sees it
@@ -108,8 +108,9 @@ class OpsTest : public ::testing::TestWithParam<const char*> {
       GTEST_SKIP() << "ThreadSanitizer does not see what an uninstrumented driver synchronises";
 #endif
     auto opened = name == "vulkan" ? test_vulkan::open({})
-                  : name == "cuda" ? gpu::cuda::open({})
-                                   : gpu::cpu::open({.threads = 2});
+                  : name == "cuda"
+                      ? gpu::cuda::open({})
+                      : gpu::cpu::open({.threads = 2, .mask = {.native_code = name == "interpreted"}});
     if (!opened) GTEST_SKIP() << opened.error().message();
     device_ = std::move(*opened);
     stream_ = must(device_->stream());
@@ -181,8 +182,8 @@ class OpsTest : public ::testing::TestWithParam<const char*> {
   std::vector<std::unique_ptr<gpu::Buffer>> buffers_;
 };
 
-#define GPUIO_ON_DEVICES(Suite)                                                        \
-  INSTANTIATE_TEST_SUITE_P(Devices, Suite, ::testing::Values("cpu", "vulkan", "cuda"), \
+#define GPUIO_ON_DEVICES(Suite)                                                                       \
+  INSTANTIATE_TEST_SUITE_P(Devices, Suite, ::testing::Values("cpu", "interpreted", "vulkan", "cuda"), \
                            [](const auto& p) { return std::string(p.param); })
 
 }  // namespace gpuio::ops

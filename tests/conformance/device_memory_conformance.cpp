@@ -33,8 +33,8 @@ TEST_P(DeviceConformance, SaysWhatItIs) {
   EXPECT_GT(info.compute_units, 0u);
   EXPECT_GE(info.lanes_max, 128u);
   EXPECT_GE(info.shared_bytes_max, 16384u);
-  for (const gpu::Capability* c :
-       {&info.kernel_io, &info.kernel_wait, &info.overlap, &info.import_host, &info.timestamps})
+  for (const gpu::Capability* c : {&info.kernel_io, &info.kernel_wait, &info.overlap, &info.import_host,
+                                   &info.timestamps, &info.native_code})
     EXPECT_NE(c->available, !c->reason.empty()) << "a reason when and only when it is missing: " << c->reason;
   EXPECT_TRUE(info.kernel_io.available || !info.kernel_wait.available) << "waiting needs kernel_io";
 }

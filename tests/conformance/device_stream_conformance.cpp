@@ -296,6 +296,7 @@ TEST_P(DeviceConformance, EachCapabilityCanBeMasked) {
       {{.kernel_wait = true}, &gpu::DeviceInfo::kernel_wait},
       {{.import_host = true}, &gpu::DeviceInfo::import_host},
       {{.timestamps = true}, &gpu::DeviceInfo::timestamps},
+      {{.native_code = true}, &gpu::DeviceInfo::native_code},
   };
   for (const Case& c : cases) {
     stream_.reset();

@@ -75,6 +75,7 @@ DeviceInfo describe(const Options& options) {
   info.overlap = {.available = true, .reason = {}};
   info.import_host = capability(options.mask.import_host, "import_host");
   info.timestamps = capability(options.mask.timestamps, "timestamps");
+  info.native_code = capability(options.mask.native_code, "native_code");
   return info;
 }
 

@@ -73,6 +73,8 @@ Result<DeviceInfo> describe(const Driver& d, CUdevice device, const Mask& mask) 
       capability(mask.import_host, "import_host",
                  attribute(kHostRegisterSupported) != 0 ? "" : "the driver cannot register host memory here");
   info.timestamps = capability(mask.timestamps, "timestamps", "");
+  info.native_code =
+      capability(mask.native_code, "native_code", "code of the processor's own runs on the CPU device alone");
   if (!failed) return fail(std::move(failed));
   return info;
 }

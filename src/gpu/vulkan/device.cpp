@@ -81,6 +81,8 @@ DeviceInfo describe(const Adapter& a, const Mask& mask) {
                  a.import_alignment != 0 ? "" : "the driver lacks VK_EXT_external_memory_host");
   info.timestamps = capability(mask.timestamps, "timestamps",
                                a.timestamp_bits != 0 ? "" : "the device's compute queue has no time stamps");
+  info.native_code =
+      capability(mask.native_code, "native_code", "code of the processor's own runs on the CPU device alone");
   return info;
 }
 
