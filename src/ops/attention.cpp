@@ -95,16 +95,24 @@ Status attention(const Place& place, const Tensor& q, const Tensor& k, const Ten
   spec.type = q.type, spec.causal = o.causal, spec.lengths = o.lengths.has_value(), spec.sparse = sparse;
   spec.log_sum = o.log_sum.has_value();
   spec.width = width_of({&q, &k, &v});
-  const std::uint64_t blocks = sparse ? tq : (rows + spec.rows() - 1) / spec.rows();
+  // Tiles as those who go over them need them.
+  AttentionSpec tile = spec;
+  if (place.kernels.native()) {
+    const std::uint64_t beside = std::uint64_t{shared_heads} * batch * (sparse ? tq : 1);
+    const std::uint64_t wanted =
+        (4 * std::uint64_t{place.device().info().compute_units} + beside - 1) / beside;
+    tile = native_attention_spec(d, rows, wanted);
+  }
+  const std::uint64_t blocks = sparse ? tq : (rows + tile.rows() - 1) / tile.rows();
   const std::uint64_t tiles = blocks * shared_heads * batch;
   // Four tiles for each unit of the device, of 4 times the keys that a tile takes at once, at the least.
-  const std::uint32_t all = sparse ? picks : tk, least = 4 * spec.keys;
+  const std::uint32_t all = sparse ? picks : tk, least = 4 * tile.keys;
   const std::uint64_t wanted =
       (4 * std::uint64_t{std::max(place.device().info().compute_units, 1u)} + tiles - 1) / tiles;
   std::uint64_t parts =
       std::clamp<std::uint64_t>(std::min<std::uint64_t>(wanted, all / least), 1, kPartsMost);
   const std::uint64_t chunk =
-      std::max<std::uint64_t>(((all + parts - 1) / parts + spec.keys - 1) / spec.keys * spec.keys, 1);
+      std::max<std::uint64_t>(((all + parts - 1) / parts + tile.keys - 1) / tile.keys * tile.keys, 1);
   parts = std::max<std::uint64_t>((all + chunk - 1) / chunk, 1);
   spec.parts = parts > 1;
   if (tiles * parts > ~std::uint32_t{0})
@@ -122,8 +130,15 @@ Status attention(const Place& place, const Tensor& q, const Tensor& k, const Ten
                               std::uint32_t(sparse) << 2 | std::uint32_t(spec.log_sum) << 3 |
                               std::uint32_t(spec.parts) << 4;
   const auto kernel = place.kernels.get(
-      {Operation::attention, {q.type}, {spec.depth, spec.lane_rows, flags, spec.width}}, "attention",
-      {spec.lanes(), 1, 1}, [&spec](kernel::Ctx ctx) { trace_attention(ctx, spec); });
+      {Operation::attention,
+       {q.type},
+       {spec.depth, spec.lane_rows, flags, spec.width, place.kernels.native() ? tile.rows() : 0}},
+      "attention", {spec.lanes(), 1, 1}, [&spec](kernel::Ctx ctx) { trace_attention(ctx, spec); },
+      [&] {
+        AttentionSpec tiled = spec;
+        tiled.lane_rows = tile.rows(), tiled.own = 1;
+        return native_attention(tiled);
+      });
   if (!kernel) return kernel.error();
   const float scale = o.scale == 0 ? 1 / std::sqrt(float(d)) : o.scale;
   const auto strides = [](const Tensor& t, std::size_t i) { return argument(t.stride[i]); };
@@ -161,9 +176,10 @@ Status attention(const Place& place, const Tensor& q, const Tensor& k, const Ten
   if (Status s = place.plan.launch(*kernel, {.groups = {groups_for(tiles * parts), 1, 1}}, arguments); !s)
     return s;
   if (!spec.parts) return {};
-  const auto merge =
-      place.kernels.get({Operation::merge, {q.type}, {spec.log_sum}}, "attention_merge", {kMergeLanes, 1, 1},
-                        [&spec](kernel::Ctx ctx) { trace_merge(ctx, spec.type, spec.log_sum); });
+  const auto merge = place.kernels.get(
+      {Operation::merge, {q.type}, {spec.log_sum}}, "attention_merge", {kMergeLanes, 1, 1},
+      [&spec](kernel::Ctx ctx) { trace_merge(ctx, spec.type, spec.log_sum); },
+      [&spec] { return native_merge(spec.type, spec.log_sum); });
   if (!merge) return merge.error();
   const std::array of_merge{
       scratch,         argument(out),   or_none(o.log_sum), argument(out_rows),

@@ -24,9 +24,47 @@ struct AttentionSpec {
 // Of a head's depth (d, up to a power of two) and the rows that share its keys; in 32 KiB of shared memory.
 AttentionSpec attention_spec(std::uint32_t d, std::uint64_t rows);
 
+// Arguments of the kernels. Of strides: of batch, head, token.
+namespace attention_slots {
+enum Slot : std::uint32_t {
+  kQ,
+  kK,
+  kV,
+  kOut,
+  kLengths,
+  kIndices,
+  kLogSum,
+  kScratch,
+  kTq,
+  kTk,
+  kD,
+  kSharedHeads,
+  kGroup,
+  kBlocks,
+  kParts,
+  kChunk,
+  kPicks,
+  kTotal,
+  kScale,
+  kQStrides,
+  kKStrides = kQStrides + 3,
+  kVStrides = kKStrides + 3,
+  kOutStrides = kVStrides + 3
+};
+}
+namespace merge_slots {
+enum Slot : std::uint32_t { kPart, kOut, kLogs, kRows, kHeads, kTq, kD, kParts, kStrides };
+}
+
 void trace_attention(kernel::Ctx k, const AttentionSpec& spec);
 void trace_merge(kernel::Ctx k, Dtype type, bool log_sum);
 inline constexpr std::uint32_t kMergeLanes = 64;
+// As code of the processor: how its tiles are, where about so many in a batch's head are wanted, and the
+// code.
+AttentionSpec native_attention_spec(std::uint32_t d, std::uint64_t rows, std::uint64_t tiles_wanted);
+gpu::Native native_attention(const AttentionSpec& spec);
+gpu::Native native_merge(Dtype type, bool log_sum);
+inline constexpr std::uint32_t kNativeKeys = 64;
 // Of each part of a row: its largest score, its sum, and d sums of v.
 inline constexpr std::uint32_t kPartHead = 2;
 

@@ -108,6 +108,17 @@ TEST_P(Attention, CausalWithMoreFewerAndAsManyKeys) {
   }
 }
 
+TEST_P(Attention, ManyTilesOfQueriesAndKeys) {
+  for (const Dtype type : {Dtype::f32, Dtype::bf16}) {
+    if (slow_to_compile() && type != Dtype::f32) continue;
+    Case x = make(type, 1, 2, 1, 215, 331, 40);
+    const Array logs = array("log_sum", Dtype::f32, {1, 2, 215});
+    x.options.causal = type == Dtype::f32;
+    with_log_sum(x, logs);
+    expect_right(x);
+  }
+}
+
 TEST_P(Attention, LengthsOfSequences) {
   const Array lengths = array("lengths", Dtype::u32, {4});
   const double of[] = {40, 0, 13, 33};
