@@ -41,7 +41,15 @@ struct FrozenKernel {
   std::array<std::string_view, Texts> texts{};
   std::array<Constant, Constants> constants{};
   constexpr View view() const {
-    return {name, block, params, shared, vars, insts, texts, unchecked, constants};
+    return {name,
+            block,
+            {params.data(), Params},
+            {shared.data(), Arrays},
+            {vars.data(), Vars},
+            {insts.data(), Insts},
+            {texts.data(), Texts},
+            unchecked,
+            {constants.data(), Constants}};
   }
 };
 

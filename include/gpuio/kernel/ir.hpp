@@ -41,6 +41,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -305,30 +306,22 @@ struct Program {
   std::vector<std::string_view> texts{};  // these and the reason outlive it too
   std::string_view unchecked{};
   std::vector<Constant> constants{};  // their names outlive it too
+  // Address and size: a span's conversion from a container takes a compiler longer than all else here.
   constexpr View view() const {
-    return {name, block, params, shared, vars, insts, texts, unchecked, constants};
+    return {name,
+            block,
+            {params.data(), params.size()},
+            {shared.data(), shared.size()},
+            {vars.data(), vars.size()},
+            {insts.data(), insts.size()},
+            {texts.data(), texts.size()},
+            unchecked,
+            {constants.data(), constants.size()}};
   }
 };
 
-constexpr u32 size_of(Type t) {
-  switch (t) {
-    case Type::none: return 0;
-    case Type::boolean:
-    case Type::u8:
-    case Type::i8: return 1;
-    case Type::u16:
-    case Type::i16:
-    case Type::f16:
-    case Type::bf16: return 2;
-    case Type::u32:
-    case Type::i32:
-    case Type::f32: return 4;
-    case Type::u64:
-    case Type::i64:
-    case Type::f64: return 8;
-  }
-  return 0;
-}
+inline constexpr u8 kTypeSizes[] = {0, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8};
+constexpr u32 size_of(Type t) { return t <= Type::f64 ? kTypeSizes[u8(t)] : 0; }
 constexpr bool is_float(Type t) {
   return t == Type::f16 || t == Type::bf16 || t == Type::f32 || t == Type::f64;
 }
@@ -455,116 +448,100 @@ constexpr u32 alignment_of(const Inst& i) {
 constexpr bool opens_region(Op op) { return op == Op::if_ || op == Op::for_ || op == Op::loop; }
 constexpr bool closes_region(Op op) { return op == Op::end_if || op == Op::end_for || op == Op::end_loop; }
 
-// Does this instruction make a value that others may name?
-constexpr bool has_result(Op op) {
-  switch (op) {
-    case Op::var_store:
-    case Op::store:
-    case Op::atomic_store:
-    case Op::fence:
-    case Op::barrier:
-    case Op::ondemand_prefetch:
-    case Op::if_:
-    case Op::else_:
-    case Op::end_if:
-    case Op::end_for:
-    case Op::loop:
-    case Op::continuing:
-    case Op::end_loop:
-    case Op::break_:
-    case Op::continue_:
-    case Op::return_:
-    case Op::async_copy:
-    case Op::async_commit:
-    case Op::async_wait:
-    case Op::mbarrier_init:
-    case Op::mbarrier_wait:
-    case Op::bulk_load:
-    case Op::bulk_store:
-    case Op::bulk_commit:
-    case Op::bulk_wait:
-    case Op::warpgroup_clear:
-    case Op::warpgroup_multiply:
-    case Op::warpgroup_commit:
-    case Op::warpgroup_wait: return false;
-    default: return true;
-  }
+constexpr bool is_control(Op op) { return op >= Op::if_ && op <= Op::return_; }
+
+namespace detail {
+// By operation. Tables, since constant evaluation goes through the labels of a switch one by one.
+struct OperationTraits {
+  bool no_result[256]{};
+  u8 operands[256]{};
+};
+inline constexpr u8 kOperandsVary = 0xff;
+consteval OperationTraits operation_traits() {
+  OperationTraits t;
+  for (const Op op : {Op::var_store,
+                      Op::store,
+                      Op::atomic_store,
+                      Op::fence,
+                      Op::barrier,
+                      Op::ondemand_prefetch,
+                      Op::if_,
+                      Op::else_,
+                      Op::end_if,
+                      Op::end_for,
+                      Op::loop,
+                      Op::continuing,
+                      Op::end_loop,
+                      Op::break_,
+                      Op::continue_,
+                      Op::return_,
+                      Op::async_copy,
+                      Op::async_commit,
+                      Op::async_wait,
+                      Op::mbarrier_init,
+                      Op::mbarrier_wait,
+                      Op::bulk_load,
+                      Op::bulk_store,
+                      Op::bulk_commit,
+                      Op::bulk_wait,
+                      Op::warpgroup_clear,
+                      Op::warpgroup_multiply,
+                      Op::warpgroup_commit,
+                      Op::warpgroup_wait})
+    t.no_result[u8(op)] = true;
+  for (u8& o : t.operands) o = 0b0011;  // two-operand arithmetic, comparison, shifts, shuffle
+  const auto take = [&](u8 mask, std::initializer_list<Op> ops) {
+    for (const Op op : ops) t.operands[u8(op)] = mask;
+  };
+  take(0,
+       {Op::constant,       Op::argument,         Op::builtin,        Op::length,       Op::var_load,
+        Op::fence,          Op::barrier,          Op::subgroup_elect, Op::lane_status,  Op::else_,
+        Op::end_if,         Op::end_for,          Op::loop,           Op::continuing,   Op::end_loop,
+        Op::break_,         Op::continue_,        Op::return_,        Op::async_commit, Op::async_wait,
+        Op::mbarrier_init,  Op::mbarrier_arrive,  Op::bulk_commit,    Op::bulk_wait,    Op::warpgroup_clear,
+        Op::warpgroup_read, Op::warpgroup_commit, Op::warpgroup_wait});
+  take(0b0001, {Op::neg,
+                Op::abs,
+                Op::bit_not,
+                Op::popcount,
+                Op::count_leading_zeros,
+                Op::sqrt,
+                Op::exp2,
+                Op::log2,
+                Op::sin,
+                Op::cos,
+                Op::floor,
+                Op::cast,
+                Op::bitcast,
+                Op::extract,
+                Op::barrier_any,
+                Op::subgroup_vote,
+                Op::subgroup_ballot,
+                Op::subgroup_reduce,
+                Op::ondemand_status,
+                Op::if_});
+  take(0b0010,
+       {Op::var_store, Op::load, Op::atomic_load, Op::ondemand_load, Op::ondemand_prefetch, Op::matrix_load});
+  take(0b0100, {Op::mbarrier_wait});
+  take(0b0110, {Op::store, Op::atomic_store, Op::atomic_rmw});
+  take(0b0111, {Op::fma, Op::select, Op::for_, Op::matrix_multiply});
+  take(0b1010, {Op::async_copy, Op::bulk_load, Op::bulk_store, Op::warpgroup_multiply});
+  take(0b1110, {Op::atomic_cas});
+  take(kOperandsVary, {Op::inline_ptx, Op::compose});
+  return t;
 }
+inline constexpr OperationTraits kOperations = operation_traits();
+}  // namespace detail
+
+// Does this instruction make a value that others may name?
+constexpr bool has_result(Op op) { return !detail::kOperations.no_result[u8(op)]; }
 
 // Which of a, b, c, d name values (the others name vars, objects or nothing): a mask, bit 0 for a.
 constexpr u32 value_operands(const Inst& i) {
-  switch (i.op) {
-    case Op::constant:
-    case Op::argument:
-    case Op::builtin:
-    case Op::length:
-    case Op::var_load:
-    case Op::fence:
-    case Op::barrier:
-    case Op::subgroup_elect:
-    case Op::lane_status:
-    case Op::else_:
-    case Op::end_if:
-    case Op::end_for:
-    case Op::loop:
-    case Op::continuing:
-    case Op::end_loop:
-    case Op::break_:
-    case Op::continue_:
-    case Op::return_:
-    case Op::async_commit:
-    case Op::async_wait:
-    case Op::mbarrier_init:
-    case Op::mbarrier_arrive:
-    case Op::bulk_commit:
-    case Op::bulk_wait:
-    case Op::warpgroup_clear:
-    case Op::warpgroup_read:
-    case Op::warpgroup_commit:
-    case Op::warpgroup_wait: return 0;
-    case Op::mbarrier_wait: return 0b0100;
-    case Op::neg:
-    case Op::abs:
-    case Op::bit_not:
-    case Op::popcount:
-    case Op::count_leading_zeros:
-    case Op::sqrt:
-    case Op::exp2:
-    case Op::log2:
-    case Op::sin:
-    case Op::cos:
-    case Op::floor:
-    case Op::cast:
-    case Op::bitcast:
-    case Op::extract:
-    case Op::barrier_any:
-    case Op::subgroup_vote:
-    case Op::subgroup_ballot:
-    case Op::subgroup_reduce:
-    case Op::ondemand_status:
-    case Op::if_: return 0b0001;
-    case Op::var_store:
-    case Op::load:
-    case Op::atomic_load:
-    case Op::ondemand_load:
-    case Op::ondemand_prefetch:
-    case Op::matrix_load: return 0b0010;
-    case Op::store:
-    case Op::atomic_store:
-    case Op::atomic_rmw: return 0b0110;
-    case Op::atomic_cas: return 0b1110;
-    case Op::async_copy:
-    case Op::bulk_load:
-    case Op::bulk_store:
-    case Op::warpgroup_multiply: return 0b1010;
-    case Op::fma:
-    case Op::select:
-    case Op::for_:
-    case Op::matrix_multiply: return 0b0111;
-    case Op::inline_ptx: return (1u << i.mode) - 1;
-    case Op::compose: return i.width == 4 ? 0b1111 : 0b0011;
-    default: return 0b0011;  // two-operand arithmetic, comparison, shifts, shuffle
-  }
+  const u8 mask = detail::kOperations.operands[u8(i.op)];
+  if (mask != detail::kOperandsVary) return mask;
+  if (i.op == Op::inline_ptx) return (1u << i.mode) - 1;
+  return i.width == 4 ? 0b1111 : 0b0011;
 }
 
 }  // namespace gpuio::kernel

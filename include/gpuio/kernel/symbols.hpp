@@ -6,7 +6,7 @@
 // Literal types, constexpr.
 #pragma once
 
-#include <gpuio/kernel/ir.hpp>
+#include <gpuio/kernel/list.hpp>
 
 namespace gpuio::kernel::detail {
 
@@ -25,7 +25,7 @@ constexpr i64 floor_div(i64 a, i64 b) { return a / b - (a % b < 0); }  // b > 0
 constexpr i64 ceil_div(i64 a, i64 b) { return -floor_div(-a, b); }
 
 struct Range {
-  i64 lo = 0, hi = 0;
+  i64 lo, hi;
   constexpr bool operator==(const Range&) const = default;
   constexpr bool huge() const { return hi >= kHuge || lo <= -kHuge; }
   constexpr bool within(Range o) const { return lo >= o.lo && hi <= o.hi; }
@@ -62,14 +62,14 @@ constexpr i64 constant_value(const Inst& i) {
 struct Affine {
   static constexpr u32 kTerms = 8;
   struct Term {
-    u32 symbol = 0;
-    i64 factor = 0;
+    u32 symbol;
+    i64 factor;
     constexpr bool operator==(const Term&) const = default;
   };
   i64 constant = 0;
   u32 count = 0;
   bool known = true;
-  std::array<Term, kTerms> terms{};
+  Term terms[kTerms]{};
 
   constexpr i64 factor(u32 symbol) const {
     for (u32 i = 0; i < count; ++i)
@@ -134,62 +134,62 @@ class Symbols {
     u32 next = kNone;  // of the same whole
   };
 
-  constexpr const Symbol& symbol(u32 s) const { return symbols_[s]; }
-  constexpr const std::vector<Split>& splits() const { return splits_; }
+  constexpr const Symbol& symbol(u32 s) const { return symbols_.data[s]; }
+  constexpr const List<Split>& splits() const { return splits_; }
   // The symbol that s is a digit of a digit of.
   constexpr u32 root(u32 s) const {
-    while (symbols_[s].digit_of != kNone) s = splits_[symbols_[s].digit_of].whole;
+    while (symbols_.data[s].digit_of != kNone) s = splits_.data[symbols_.data[s].digit_of].whole;
     return s;
   }
   // Writes those symbols as their digits of which a digit occurs in the list; `known` gets what their ranges
   // say that those of the digits do not, as sums >= 0.
-  constexpr void refine(std::vector<Affine>& sums, std::vector<Affine>& known) const {
-    std::vector<u32> used, chain;
-    for (u32 n = 0; n < sums.size(); ++n)
-      for (u32 t = 0; t < sums[n].count; ++t) {
+  constexpr void refine(List<Affine>& sums, List<Affine>& known) const {
+    List<u32> used, chain;
+    for (u32 n = 0; n < sums.count; ++n)
+      for (u32 t = 0; t < sums.data[n].count; ++t) {
         chain.clear();
-        for (u32 d = symbols_[sums[n].terms[t].symbol].digit_of; d != kNone;
-             d = symbols_[splits_[d].whole].digit_of)
-          chain.push_back(d);
-        for (; !chain.empty(); chain.pop_back()) {
+        for (u32 d = symbols_.data[sums.data[n].terms[t].symbol].digit_of; d != kNone;
+             d = symbols_.data[splits_.data[d].whole].digit_of)
+          chain.push(d);
+        for (; chain.count; chain.pop()) {
           const u32 d = chain.back();
           bool seen = false;
-          for (u32 u : used) seen = seen || u == d;
-          if (!seen) used.push_back(d);
+          for (u32 u = 0; u < used.count; ++u) seen = seen || used.data[u] == d;
+          if (!seen) used.push(d);
         }
       }
-    for (u32 d : used) {  // a whole before its digits, and so its digits' own
-      for (Affine& a : sums) expand(a, splits_[d]);
-      for (Affine& a : known) expand(a, splits_[d]);
-      const Split& split = splits_[d];
-      const Symbol& whole = symbols_[split.whole];
-      const Range high = split.size * symbols_[split.high].range, low = symbols_[split.low].range;
+    for (u32 u = 0; u < used.count; ++u) {  // a whole before its digits, and so its digits' own
+      const Split& split = splits_.data[used.data[u]];
+      for (u32 n = 0; n < sums.count; ++n) expand(sums.data[n], split);
+      for (u32 n = 0; n < known.count; ++n) expand(known.data[n], split);
+      const Symbol& whole = symbols_.data[split.whole];
+      const Range high = split.size * symbols_.data[split.high].range, low = symbols_.data[split.low].range;
       Affine value;
       value.add(split.high, split.size);
       value.add(split.low, 1);
       if (high.lo + low.lo < whole.range.lo) {
-        known.push_back(value);
+        known.push(value);
         known.back().constant = -whole.range.lo;
       }
       if (high.hi + low.hi > whole.range.hi) {
         Affine most;
         most.constant = whole.range.hi;
-        known.push_back(sum(most, -1, value));
+        known.push(sum(most, -1, value));
       }
     }
   }
   constexpr Range bounds(const Affine& a) const {
     if (!a.known) return {-kHuge, kHuge};
     Range r{a.constant, a.constant};
-    for (u32 i = 0; i < a.count; ++i) r = r + a.terms[i].factor * symbols_[a.terms[i].symbol].range;
+    for (u32 i = 0; i < a.count; ++i) r = r + a.terms[i].factor * symbols_.data[a.terms[i].symbol].range;
     return r;
   }
 
  protected:
   static constexpr i64 kMostDivisor = i64{1} << 40;
   constexpr u32 new_symbol(Range r, u32 position, bool divergent, bool exact = false) {
-    symbols_.push_back({.range = r, .position = position, .divergent = divergent, .exact = exact});
-    return u32(symbols_.size() - 1);
+    symbols_.push({.range = r, .position = position, .divergent = divergent, .exact = exact});
+    return symbols_.count - 1;
   }
   constexpr Affine alone(u32 symbol) const {
     Affine a;
@@ -214,11 +214,11 @@ class Symbols {
  private:
   constexpr void divide_term(Parts& p, u32 symbol, i64 factor, i64 c) {
     const i64 size = factor < 0 ? -factor : factor;
-    const Symbol& s = symbols_[symbol];
+    const Symbol& s = symbols_.data[symbol];
     if (size >= kMostDivisor || (size * s.range).within({1 - c, c - 1})) return p.low.add(symbol, factor);
     if (factor % c == 0) return p.high.add(symbol, factor / c);
-    for (u32 d = s.split; d != kNone; d = splits_[d].next) {
-      const Split by = splits_[d];
+    for (u32 d = s.split; d != kNone; d = splits_.data[d].next) {
+      const Split by = splits_.data[d];
       const i64 all = sat_mul(size, by.size);
       if (all % c != 0 && c % all != 0) continue;
       divide_term(p, by.high, sat_mul(factor, by.size), c);
@@ -233,19 +233,19 @@ class Symbols {
     p.low.add(symbol, factor % c);
   }
   constexpr Split split(u32 whole, i64 size) {
-    const Symbol s = symbols_[whole];
+    const Symbol s = symbols_.data[whole];
     const bool full = s.range.lo == 0 && (s.range.hi + 1) % size == 0;
-    const Split made{whole, size, u32(symbols_.size()), u32(symbols_.size() + 1), s.split};
+    const Split made{whole, size, symbols_.count, symbols_.count + 1, s.split};
     Symbol digit = s;
     digit.exact = s.exact && full && s.split == kNone;  // digits of two splits are not independent
     digit.split = kNone;
-    digit.digit_of = u32(splits_.size());
+    digit.digit_of = splits_.count;
     digit.range = {s.range.lo / size, s.range.hi / size};
-    symbols_.push_back(digit);
+    symbols_.push(digit);
     digit.range = {0, size - 1};
-    symbols_.push_back(digit);
-    symbols_[whole].split = digit.digit_of;
-    splits_.push_back(made);
+    symbols_.push(digit);
+    symbols_.data[whole].split = digit.digit_of;
+    splits_.push(made);
     return made;
   }
   static constexpr void expand(Affine& a, const Split& by) {
@@ -257,10 +257,10 @@ class Symbols {
   }
 
  protected:
-  std::vector<Symbol> symbols_;
+  List<Symbol> symbols_;
 
  private:
-  std::vector<Split> splits_;
+  List<Split> splits_;
 };
 
 }  // namespace gpuio::kernel::detail

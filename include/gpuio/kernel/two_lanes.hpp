@@ -16,27 +16,27 @@ class TwoLanes {
  public:
   // Conditions (sums >= 0): those from `first` on are the second's. What is made in the instructions
   // [old[0], old[1]) may be of another iteration.
-  constexpr TwoLanes(const Integers& ints, const Affine& x, const Affine& y, std::vector<Affine>& facts,
-                     u32 first, std::array<u32, 2> old)
-      : ints_(ints), old_(old) {
-    if (ints.splits().empty()) {
-      for (u32 f = first; f < facts.size(); ++f) facts[f] = second(facts[f]);
+  constexpr TwoLanes(const Integers& ints, const Affine& x, const Affine& y, List<Affine>& facts, u32 first,
+                     std::array<u32, 2> old)
+      : ints_(ints), old_begin_(old[0]), old_end_(old[1]) {
+    if (ints.splits().count == 0) {
+      for (u32 f = first; f < facts.count; ++f) become_second(facts.data[f]);
       facts_ = std::move(facts);
-      d_ = sum(x, -1, second(y));
+      d_ = y.known && y.count == 0 && y.constant == 0 ? x : sum(x, -1, second(y));
       return;
     }
-    std::vector<Affine> both;  // of both lanes
-    facts.push_back(x);
-    facts.push_back(y);
+    List<Affine> both;  // of both lanes
+    facts.push(x);
+    facts.push(y);
     ints.refine(facts, both);
-    d_ = sum(facts[facts.size() - 2], -1, second(facts.back()));
-    for (u32 f = 0; f + 2 < facts.size(); ++f)
-      if (facts[f].known) facts_.push_back(f < first ? facts[f] : second(facts[f]));
-    for (const Affine& f : both) {
-      if (!f.known) continue;
-      facts_.push_back(f);
-      const Affine other = second(f);
-      if (!(other == f)) facts_.push_back(other);
+    d_ = sum(facts.data[facts.count - 2], -1, second(facts.back()));
+    for (u32 f = 0; f + 2 < facts.count; ++f)
+      if (facts.data[f].known) facts_.push(f < first ? facts.data[f] : second(facts.data[f]));
+    for (u32 f = 0; f < both.count; ++f) {
+      if (!both.data[f].known) continue;
+      facts_.push(both.data[f]);
+      const Affine other = second(both.data[f]);
+      if (!(other == both.data[f])) facts_.push(other);
     }
   }
 
@@ -46,7 +46,8 @@ class TwoLanes {
   constexpr i64 most(bool narrowed = false) const { return -least(sum(Affine{}, -1, d_), narrowed); }
   // No lane meets the conditions.
   constexpr bool nobody() const {
-    for (const Affine& f : facts_) {
+    for (u32 n = 0; n < facts_.count; ++n) {
+      const Affine& f = facts_.data[n];
       i64 most = f.constant;
       for (u32 t = 0; t < f.count; ++t) {
         const Affine::Term& term = f.terms[t];
@@ -102,7 +103,7 @@ class TwoLanes {
   constexpr bool one_lane(i64 width_a, i64 width_b) const {
     std::array<Level, Affine::kTerms> levels{};
     const u32 count = sort_by_factor(levels);
-    std::vector<u32> equal;
+    List<u32> equal;
     i64 c = d_.constant;
     for (u32 l = count; l-- > 0;) {
       Range below{0, 0};
@@ -114,7 +115,7 @@ class TwoLanes {
                 hi = most < level.range.hi ? most : level.range.hi;
       if (lo > hi) return true;
       if (lo < hi) break;
-      if (lo == 0 && level.of != kNone) equal.push_back(level.of);
+      if (lo == 0 && level.of != kNone) equal.push(level.of);
       c = sat_add(c, sat_mul(level.factor, lo));
     }
     return names_lane(equal);
@@ -131,25 +132,34 @@ class TwoLanes {
 
   constexpr const Symbols::Symbol& of(u32 symbol) const { return ints_.symbol(symbol & ~kSecond); }
   constexpr Affine second(const Affine& a) const {
-    Affine r;
-    r.constant = a.constant;
-    r.known = a.known;
-    for (u32 i = 0; i < a.count; ++i) {
-      const Symbols::Symbol& s = of(a.terms[i].symbol);
-      const bool varies = old_[1] && s.position >= old_[0] && s.position < old_[1] && s.position != 0;
-      r.add(a.terms[i].symbol | (s.divergent || varies ? kSecond : 0), a.terms[i].factor);
-    }
+    Affine r = a;
+    become_second(r);
     return r;
+  }
+  // Stays sorted: what is the second's own goes behind the rest.
+  constexpr void become_second(Affine& a) const {
+    u32 own = 0;
+    Affine::Term behind[Affine::kTerms]{};
+    for (u32 i = 0; i < a.count; ++i) {
+      const Affine::Term t = a.terms[i];
+      const Symbols::Symbol& s = of(t.symbol);
+      const bool varies = old_end_ && s.position >= old_begin_ && s.position < old_end_ && s.position != 0;
+      if (s.divergent || varies) behind[own++] = {t.symbol | kSecond, t.factor};
+      else a.terms[i - own] = t;
+    }
+    for (u32 i = 0; i < own; ++i) a.terms[a.count - own + i] = behind[i];
   }
 
   // --- Ranges under conditions ---
   // `narrowed`: the other symbols of a condition are under the conditions too.
   constexpr Range range(u32 s, bool narrowed = false) const {
     Range r = of(s).range;
-    for (const Affine& f : facts_) {
+    for (u32 n = 0; n < facts_.count; ++n) {
+      const Affine& f = facts_.data[n];
       const i64 k = f.factor(s);
       i64 rest = f.constant;  // factor * s + rest >= 0, the other symbols at their most
-      bool bounded = k != 0;
+      if (k == 0) continue;
+      bool bounded = true;
       for (u32 t = 0; t < f.count && bounded; ++t) {
         if (f.terms[t].symbol == s) continue;
         const u32 symbol = f.terms[t].symbol;
@@ -177,7 +187,8 @@ class TwoLanes {
   // The least value of a, also after taking a condition (>= 0) off it, as often as a shared symbol says.
   constexpr i64 least(const Affine& a, bool narrowed = false) const {
     i64 best = lowest(a, narrowed);
-    for (const Affine& f : facts_) {
+    for (u32 n = 0; n < facts_.count; ++n) {
+      const Affine& f = facts_.data[n];
       if (f.count < 2) continue;
       for (u32 t = 0; t < f.count; ++t) {
         const i64 mine = a.factor(f.terms[t].symbol), its = f.terms[t].factor;
@@ -215,23 +226,23 @@ class TwoLanes {
   }
   // The symbols that are equal in both, and those of which the conditions leave one value, say which lane it
   // is.
-  constexpr bool names_lane(std::vector<u32>& equal) const {
+  constexpr bool names_lane(List<u32>& equal) const {
     const auto same = [&](u32 s) {
-      for (u32 e : equal)
-        if (e == s) return true;
+      for (u32 e = 0; e < equal.count; ++e)
+        if (equal.data[e] == s) return true;
       return point(s);
     };
-    for (u32 i = u32(ints_.splits().size()); i-- > 0;) {
-      const Symbols::Split& split = ints_.splits()[i];
-      if (of(split.whole).divergent && same(split.high) && same(split.low)) equal.push_back(split.whole);
+    for (u32 i = ints_.splits().count; i-- > 0;) {
+      const Symbols::Split& split = ints_.splits().data[i];
+      if (of(split.whole).divergent && same(split.high) && same(split.low)) equal.push(split.whole);
     }
     return (same(Integers::kX) && same(Integers::kY) && same(Integers::kZ)) ||
            (same(Integers::kSubgroupLane) && same(Integers::kSubgroupIndex));
   }
 
   const Integers& ints_;
-  const std::array<u32, 2> old_;
-  std::vector<Affine> facts_;
+  const u32 old_begin_, old_end_;
+  List<Affine> facts_;
   Affine d_;
 };
 

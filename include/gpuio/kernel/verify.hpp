@@ -19,15 +19,16 @@ struct VerifyOptions {
 };
 
 constexpr VerifyResult verify(const View& v, VerifyOptions options = {}) {
-  VerifyResult r = detail::TypeCheck(v).run();
+  detail::TypeCheck types(v);
+  VerifyResult r = types.run();
   if (!r.ok()) return r;
   const detail::Flow flow(v);
   r = flow.check_barriers();
-  if (r.ok() && uses_matrix_units(v)) r = detail::Flow(v, kMatrixLanes).check_matrices();
-  if (r.ok() && uses_warpgroups(v)) r = detail::Flow(v, kWarpgroupLanes).check_matrices();
+  if (r.ok() && types.matrices) r = detail::Flow(v, kMatrixLanes).check_matrices();
+  if (r.ok() && types.warpgroups) r = detail::Flow(v, kWarpgroupLanes).check_matrices();
   if (!r.ok()) return r;
   const bool races = options.races && v.unchecked.empty();
-  return detail::checks_memory(v) ? detail::Memory(v, flow, races).run() : r;
+  return types.memory ? detail::Memory(v, flow, races, types.waits).run() : r;
 }
 
 }  // namespace gpuio::kernel

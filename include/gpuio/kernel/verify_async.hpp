@@ -6,9 +6,7 @@
 // none of this; it ends what has landed.
 #pragma once
 
-#include <vector>
-
-#include <gpuio/kernel/ir.hpp>
+#include <gpuio/kernel/list.hpp>
 
 namespace gpuio::kernel::detail {
 
@@ -29,13 +27,7 @@ struct Access {
   bool landed = true;
   u32 serial = 0;  // in the order of the walk
 };
-using Accesses = std::vector<Access>;
-
-constexpr bool follows_waits(const View& v) {
-  for (const Inst& i : v.insts)
-    if (is_async(i.op) || is_mbarrier(i.op) || is_bulk(i.op) || is_warpgroup(i.op)) return true;
-  return false;
-}
+using Accesses = List<Access>;
 
 constexpr Via via_of(Op op) {
   switch (op) {
@@ -53,16 +45,19 @@ constexpr Via via_of(Op op) {
   }
 }
 constexpr void commit(Accesses& live, Via via) {
-  for (Access& a : live) a.commits += a.via == via;
+  for (u32 a = 0; a < live.count; ++a) live.data[a].commits += live.data[a].via == via;
 }
 constexpr void wait(Accesses& live, Via via, u64 groups) {
-  for (Access& a : live) a.landed = a.landed || (a.via == via && a.commits > groups);
+  for (u32 n = 0; n < live.count; ++n) {
+    Access& a = live.data[n];
+    a.landed = a.landed || (a.via == via && a.commits > groups);
+  }
 }
 // The first accesses are again as far waited for as they were.
 constexpr void wait_less(Accesses& live, const Accesses& before) {
-  for (u32 a = 0; a < before.size(); ++a) {
-    live[a].commits = before[a].commits;
-    live[a].landed = before[a].landed;
+  for (u32 a = 0; a < before.count; ++a) {
+    live.data[a].commits = before.data[a].commits;
+    live.data[a].landed = before.data[a].landed;
   }
 }
 constexpr bool is_load_by(const View& v, const Access& a, u32 mbarrier) {
@@ -72,38 +67,46 @@ constexpr bool is_load_by(const View& v, const Access& a, u32 mbarrier) {
 // The mbarriers of a kernel, as far as the walk has come.
 class Phases {
  public:
-  constexpr void make(const Inst& init) { made_.push_back({init.a, u32(init.imm)}); }
+  constexpr void make(const Inst& init) { made_.push({init.a, u32(init.imm)}); }
   // Lanes a phase; 0: it is not made.
   constexpr u32 made_for(u32 mbarrier) const {
-    for (const auto& m : made_)
-      if (m[0] == mbarrier) return m[1];
+    for (u32 m = 0; m < made_.count; ++m)
+      if (made_.data[m].mbarrier == mbarrier) return made_.data[m].lanes;
     return 0;
   }
   // Instruction n; serial: of the newest access, where all lanes arrive together, else 0.
   constexpr void arrive(const View& v, Accesses& live, u32 n, u32 serial) {
-    for (Access& a : live)
-      if (is_load_by(v, a, v.insts[n].a)) a.commits = 1;
-    arrived_.push_back({n, serial});
+    for (u32 a = 0; a < live.count; ++a)
+      if (is_load_by(v, live.data[a], v.insts[n].a)) live.data[a].commits = 1;
+    arrived_.push({n, serial});
   }
   // All lanes have waited: what the phase brought is there, and so is what they did before they arrived.
   constexpr void wait(const View& v, Accesses& live, const Inst& i) const {
     u32 until = 0;
-    for (const auto& a : arrived_)
-      if (PhaseOf(i.mode) == PhaseOf::token && a[0] == i.c) until = a[1];
-    std::erase_if(live, [&](const Access& a) {
+    for (u32 a = 0; a < arrived_.count; ++a)
+      if (PhaseOf(i.mode) == PhaseOf::token && arrived_.data[a].inst == i.c) until = arrived_.data[a].until;
+    live.erase_if([&](const Access& a) {
       return (is_load_by(v, a, i.a) && a.commits) || (a.landed && a.serial <= until);
     });
   }
 
  private:
-  std::vector<std::array<u32, 2>> made_{};     // array, lanes
-  std::vector<std::array<u32, 2>> arrived_{};  // instruction, accesses made by then
+  struct Made {
+    u32 mbarrier, lanes;
+  };
+  struct Arrival {
+    u32 inst, until;  // the newest access made by then
+  };
+  List<Made> made_{};
+  List<Arrival> arrived_{};
 };
 
 // A product that may still add to sums that the instruction names, other than the next product; or kNone.
 constexpr u32 adding_to(const View& v, const Accesses& live, const Inst& i) {
-  for (const Access& a : live)
+  for (u32 n = 0; n < live.count; ++n) {
+    const Access& a = live.data[n];
     if (a.via == Via::product && !a.landed && sums_of(v.insts[a.inst]).meets(sums_of(i))) return a.inst;
+  }
   return kNone;
 }
 

@@ -25,22 +25,20 @@ namespace gpuio::kernel::detail {
 
 class Memory {
  public:
-  constexpr Memory(const View& v, const Flow& flow, bool races)
+  constexpr Memory(const View& v, const Flow& flow, bool races, bool waits)
       : v_(v),
+        insts_(v.insts.data()),
         flow_(flow),
         ints_(v, flow),
-        async_(follows_waits(v)),
-        races_(races && !v.shared.empty() && (v.lanes() > 1 || async_)) {
-    else_.assign(v.insts.size(), kNone);
-    barriers_.assign(v.insts.size() + 1, 0);
-    std::vector<u32> opened;
-    for (u32 i = 0; i < v.insts.size(); ++i) {
-      const Op op = v.insts[i].op;
-      if (opens_region(op)) opened.push_back(i);
-      if (op == Op::else_) else_[opened.back()] = i;
-      if (closes_region(op)) opened.pop_back();
-      barriers_[i + 1] = barriers_[i] + orders(i);
+        async_(waits),
+        races_(races && !v.shared.empty() && (v.lanes() > 1 || waits)),
+        barriers_(v.insts.size() + 1, Numbers<u32>::kUnset) {
+    u32 count = 0;
+    for (u32 i = 0; i < u32(v.insts.size()); ++i) {
+      barriers_.data[i] = count;
+      if (insts_[i].op > Op::fence && orders(i)) ++count;
     }
+    barriers_.data[v.insts.size()] = count;
   }
   constexpr VerifyResult run() {
     walk(0, u32(v_.insts.size()));
@@ -54,22 +52,50 @@ class Memory {
     bool understood = true;
     u32 parent = kNone;
   };
+  // Unrolled code asks the same again and again: answers are kept, the newest of each hash. What is known of
+  // an index, a condition around it or a pair of accesses follows from these alone.
+  struct Supposed {
+    u32 fact, number, how, after;
+  };
+  struct Inside {
+    u32 sum, fact, object, multiple;
+    u64 span;
+  };
+  struct Apart {
+    u32 sum_a, sum_b, fact_a, fact_b, old_begin, old_end;
+    i64 span_a, span_b;
+    constexpr bool operator==(const Apart&) const = default;
+  };
+  static constexpr u32 kKept = 64;
+  template <class... Id>
+  static constexpr u32 slot(Id... id) {
+    u32 h = 0;
+    ((h = h * 31 + id), ...);
+    return (h ^ h >> 6) % kKept;
+  }
   using Kind = Access::Kind;
 
   // Do all lanes meet here, or wait together for what they did?
   constexpr bool orders(u32 n) const {
-    const Op op = v_.insts[n].op;
+    const Op op = insts_[n].op;
     return op == Op::barrier || op == Op::barrier_any || op == Op::mbarrier_init ||
            (op == Op::mbarrier_wait && !flow_.apart(n));
   }
-  constexpr bool has_barrier(u32 begin, u32 end) const { return barriers_[end] != barriers_[begin]; }
+  constexpr bool has_barrier(u32 begin, u32 end) const {
+    return barriers_.data[end] != barriers_.data[begin];
+  }
   static constexpr bool jumps(Op op) { return op == Op::break_ || op == Op::continue_ || op == Op::return_; }
 
   // --- The walk ---
   constexpr void walk(u32 begin, u32 end) {
     const u32 outer = fact_;
-    for (u32 n = begin; n < end && result_.ok(); ++n) {
-      const Inst& i = v_.insts[n];
+    for (u32 n = begin; n < end && result_.error == Err::ok; ++n) {
+      const Inst& i = insts_[n];
+      if (i.op < Op::load) continue;
+      if (i.op == Op::load || i.op == Op::store) {
+        access(n, i.op == Op::load ? Kind::read : Kind::write);
+        continue;
+      }
       switch (i.op) {
         case Op::if_: n = walk_if(n); break;
         case Op::for_:
@@ -77,7 +103,7 @@ class Memory {
         case Op::mbarrier_init: phases_.make(i); [[fallthrough]];
         case Op::barrier:
         case Op::barrier_any:
-          if (async_) std::erase_if(live_, [](const Access& a) { return a.landed; });
+          if (async_) live_.erase_if([](const Access& a) { return a.landed; });
           else live_.clear();
           break;
         case Op::async_copy:
@@ -98,12 +124,9 @@ class Memory {
           break;
         case Op::break_:
         case Op::continue_:
-          if (!pending_.empty())
-            for (const Access& a : live_) pending_.back().push_back(a);
+          if (loops_) pending_.append(live_.data, live_.count);
           break;
-        case Op::load:
         case Op::matrix_load: access(n, Kind::read); break;
-        case Op::store: access(n, Kind::write); break;
         case Op::atomic_load: access(n, Kind::atomic_read); break;
         case Op::atomic_store:
         case Op::atomic_rmw:
@@ -117,76 +140,76 @@ class Memory {
   // Both sides start from what was live; lanes of a divergent branch are on both at once. A side that leaves
   // makes the opposite condition hold after it.
   constexpr u32 walk_if(u32 n) {
-    const u32 end = ints_.end_of(n), middle = else_[n] == kNone ? end : else_[n];
-    const u32 condition = v_.insts[n].a, outer = fact_;
+    const u32 end = ints_.end_of(n), middle = ints_.else_of(n) == kNone ? end : ints_.else_of(n);
+    const u32 condition = insts_[n].a, outer = fact_;
     if (has_barrier(n, end)) {
       const Accesses before = live_;
-      assume(condition, true);
+      suppose(condition, kHolds);
       walk(n + 1, middle);
       Accesses after = std::move(live_);
       live_ = before;
       fact_ = outer;
-      assume(condition, false);
+      suppose(condition, kFails);
       if (middle != end) walk(middle + 1, end);
-      for (const Access& a : after) live_.push_back(a);
+      live_.append(after.data, after.count);
     } else {
       const Accesses before = waited_for();
-      const u32 start = u32(live_.size());
-      assume(condition, true);
+      const u32 start = live_.count;
+      suppose(condition, kHolds);
       walk(n + 1, middle);
       fact_ = outer;
       if (middle != end) {
         const Accesses after = waited_for();
         wait_less(live_, before);
-        if (!flow_.divergent(condition)) skipped_.push_back({start, u32(live_.size())});
-        assume(condition, false);
+        if (!flow_.divergent(condition)) skipped_.push({start, live_.count});
+        suppose(condition, kFails);
         walk(middle + 1, end);
-        if (!flow_.divergent(condition)) skipped_.pop_back();
+        if (!flow_.divergent(condition)) skipped_.pop();
         wait_less(live_, after);
       }
       wait_less(live_, before);  // a wait on one side only
     }
     fact_ = outer;
-    if (jumps(v_.insts[middle - 1].op)) assume(condition, false);
-    else if (middle != end && jumps(v_.insts[end - 1].op)) assume(condition, true);
+    if (jumps(insts_[middle - 1].op)) suppose(condition, kFails);
+    else if (middle != end && jumps(insts_[end - 1].op)) suppose(condition, kHolds);
     return end;
   }
   constexpr u32 walk_loop(u32 n) {
     const u32 end = ints_.end_of(n), outer = fact_;
-    if (v_.insts[n].op == Op::for_) {
-      const Inst& i = v_.insts[n];
-      learn(sum(ints_.sum_of(i.b), -1, ints_.sum_of(n)), -1, n);
-      learn(sum(ints_.sum_of(n), -1, ints_.sum_of(i.a)), 0, n);
-    }
+    if (insts_[n].op == Op::for_) suppose(n, kCounts);
+    const u32 pending = pending_.count;
+    ++loops_;
     if (!has_barrier(n, end)) {
       const Accesses before = waited_for();
-      const u32 start = u32(live_.size());
-      // What leaves an iteration here is in live_ anyway, and leaves none of a loop around.
-      pending_.push_back({});
+      const u32 start = live_.count;
       walk(n + 1, end);
-      pending_.pop_back();
+      // What leaves an iteration here is in live_ anyway, and leaves none of a loop around.
+      pending_.count = pending;
       // The same code in two iterations, in either order.
-      const u32 stop = u32(live_.size());
-      for (u32 a = start; a < stop && result_.ok(); ++a)
+      const u32 stop = live_.count;
+      for (u32 a = start; a < stop && result_.ok(); ++a) {
+        if (live_.data[a].old_end) continue;
+        const Access old = aged(live_.data[a], n, end);
         for (u32 b = start; b < stop && result_.ok(); ++b)
-          if (!live_[a].old_end && !live_[b].old_end) compare(aged(live_[a], n, end), live_[b]);
+          if (!live_.data[b].old_end) compare(old, live_.data[b]);
+      }
       wait_less(live_, before);  // there may be no trip,
       bool leaves = false;
-      for (u32 i = n; async_ && i < end; ++i) leaves = leaves || jumps(v_.insts[i].op);
+      for (u32 i = n; async_ && i < end; ++i) leaves = leaves || jumps(insts_[i].op);
       for (u32 a = start; leaves && a < stop; ++a)  // or none that comes to the wait
-        if (live_[a].via != Via::lane) live_[a].commits = 0, live_[a].landed = false;
+        if (live_.data[a].via != Via::lane) live_.data[a].commits = 0, live_.data[a].landed = false;
     } else {
       const Accesses before = live_;
       for (u32 pass = 0; pass < 2; ++pass) {
-        pending_.push_back({});
         walk(n + 1, end);
-        for (const Access& a : pending_.back()) live_.push_back(a);
-        pending_.pop_back();
+        live_.append(pending_.data + pending, pending_.count - pending);
+        pending_.count = pending;
         if (pass == 0)
-          for (Access& a : live_) a = aged(a, n, end);
+          for (u32 a = 0; a < live_.count; ++a) live_.data[a] = aged(live_.data[a], n, end);
       }
-      for (const Access& a : before) live_.push_back(a);
+      live_.append(before.data, before.count);
     }
+    --loops_;
     fact_ = outer;
     return end;
   }
@@ -205,17 +228,36 @@ class Memory {
   }
 
   // --- Conditions ---
+  enum : u32 { kFails, kHolds, kCounts };
+  // A condition holds or fails, or a for counts: the facts of assume() and count().
+  constexpr void suppose(u32 n, u32 how) {
+    const u32 number = how == kCounts ? n : ints_.number(n);
+    Supposed& kept = supposed_[slot(fact_, number, how)];
+    if (kept.after && kept.fact == fact_ && kept.number == number && kept.how == how) {
+      fact_ = kept.after - 2;
+      return;
+    }
+    const u32 before = fact_;
+    if (how == kCounts) count(n);
+    else assume(n, how == kHolds);
+    kept = {before, number, how, fact_ + 2};  // kNone + 2 is 1
+  }
+  constexpr void count(u32 n) {
+    const Inst& i = insts_[n];
+    learn(sum(ints_.sum_of(i.b), -1, ints_.sum_of(n)), -1, n);
+    learn(sum(ints_.sum_of(n), -1, ints_.sum_of(i.a)), 0, n);
+  }
   constexpr void push(const Fact& f) {
-    facts_.push_back(f);
+    facts_.push(f);
     facts_.back().parent = fact_;
-    fact_ = u32(facts_.size() - 1);
+    fact_ = facts_.count - 1;
   }
   // sum + constant >= 0, if neither side can have wrapped: value says whose type bounds it.
   constexpr void learn(Affine s, i64 constant, u32 value) {
-    const Inst& i = v_.insts[value];
+    const Inst& i = insts_[value];
     if (!s.known) return push({.sum = {}, .understood = false});
     for (u32 side : {i.a, i.b}) {
-      if (ints_.bounds(ints_.sum_of(side)).within(range_of_type(v_.insts[side].type))) continue;
+      if (ints_.bounds(ints_.sum_of(side)).within(range_of_type(insts_[side].type))) continue;
       for (u32 t = 0; t < s.count; ++t)
         if (ints_.symbol(s.terms[t].symbol).grid) return;  // group 0 is there, whatever the condition
       return push({.sum = {}, .understood = false});
@@ -224,7 +266,7 @@ class Memory {
     push({.sum = s});
   }
   constexpr void assume(u32 condition, bool holds) {
-    const Inst& i = v_.insts[condition];
+    const Inst& i = insts_[condition];
     switch (i.op) {
       case Op::bit_not: return assume(i.a, !holds);
       case Op::bit_and:
@@ -256,30 +298,30 @@ class Memory {
     if (flow_.divergent(condition) || !fixed(condition)) push({.sum = {}, .understood = false});
   }
   constexpr void compare_fact(u32 condition, const Inst& i, bool holds) {
-    const Affine up = sum(ints_.sum_of(i.b), -1, ints_.sum_of(i.a)),
-                 down = sum(ints_.sum_of(i.a), -1, ints_.sum_of(i.b));
+    const Affine &a = ints_.sum_of(i.a), &b = ints_.sum_of(i.b);
     Op op = i.op;
     if (!holds) {
       constexpr std::array<Op, 6> other{Op::ne, Op::eq, Op::ge, Op::gt, Op::le, Op::lt};
       op = other[u32(op) - u32(Op::eq)];
     }
     switch (op) {
-      case Op::lt: return learn(up, -1, condition);
-      case Op::le: return learn(up, 0, condition);
-      case Op::gt: return learn(down, -1, condition);
-      case Op::ge: return learn(down, 0, condition);
-      case Op::eq: learn(up, 0, condition); return learn(down, 0, condition);
+      case Op::lt: return learn(sum(b, -1, a), -1, condition);
+      case Op::le: return learn(sum(b, -1, a), 0, condition);
+      case Op::gt: return learn(sum(a, -1, b), -1, condition);
+      case Op::ge: return learn(sum(a, -1, b), 0, condition);
+      case Op::eq: learn(sum(b, -1, a), 0, condition); return learn(sum(a, -1, b), 0, condition);
       default: break;
     }
     // Unequal cuts off an end of the range, or nothing that a range could say.
+    const Affine up = sum(b, -1, a);
     const Range r = up.known ? ints_.bounds(up) : Range{-1, 1};
     if (r.lo == 0) return learn(up, -1, condition);
-    if (r.hi == 0) return learn(down, -1, condition);
+    if (r.hi == 0) return learn(sum(a, -1, b), -1, condition);
     if (flow_.divergent(condition) || !fixed(condition)) push({.sum = {}, .understood = false});
   }
   // Made of arguments and constants only.
   constexpr bool fixed(u32 value) const {
-    const Inst& i = v_.insts[value];
+    const Inst& i = insts_[value];
     if (i.op == Op::argument || i.op == Op::constant || i.op == Op::length) return true;
     if (i.op >= Op::add && i.op <= Op::bitcast) {
       const u32 mask = value_operands(i);
@@ -289,18 +331,18 @@ class Memory {
   }
 
   // Appends the conditions that are understood.
-  constexpr void gather(std::vector<Affine>& out, u32 fact) const {
-    for (u32 f = fact; f != kNone; f = facts_[f].parent)
-      if (facts_[f].understood && facts_[f].sum.known) out.push_back(facts_[f].sum);
+  constexpr void gather(List<Affine>& out, u32 fact) const {
+    for (u32 f = fact; f != kNone; f = facts_.data[f].parent)
+      if (facts_.data[f].understood && facts_.data[f].sum.known) out.push(facts_.data[f].sum);
   }
 
   // --- Races ---
   constexpr void access(u32 n, Kind kind) {
-    const Inst& i = v_.insts[n];
+    const Inst& i = insts_[n];
     access(n, kind, i.a, i.b, span_of(i));
   }
   constexpr void access(u32 n, Kind kind, u32 object, u32 at, u64 span) {
-    const Inst& i = v_.insts[n];
+    const Inst& i = insts_[n];
     index(n, object, at, span);
     if (!(object & kShared) || !races_ || !result_.ok()) return;
     const Access a{.inst = n,
@@ -312,32 +354,35 @@ class Memory {
                    .fact = fact_,
                    .landed = via_of(i.op) == Via::lane,
                    .serial = ++serial_};
-    for (u32 e = 0; e < live_.size() && result_.ok(); ++e) {
+    for (u32 e = 0; e < live_.count && result_.error == Err::ok; ++e) {
+      const Access& earlier = live_.data[e];
+      if (earlier.object != object || (earlier.kind == Kind::read && kind == Kind::read)) continue;
       bool skip = false;
-      for (const auto& s : skipped_) skip = skip || (e >= s[0] && e < s[1]);
-      if (!skip) compare(live_[e], a);
+      for (u32 s = 0; s < skipped_.count; ++s)
+        skip = skip || (e >= skipped_.data[s].begin && e < skipped_.data[s].end);
+      if (!skip) compare(earlier, a);
     }
-    live_.push_back(a);
+    live_.push(a);
     if (kind == Kind::write) compare(a, a);
   }
   constexpr void copy(u32 n, Kind kind) {
-    const Inst& i = v_.insts[n];
+    const Inst& i = insts_[n];
     index(n, i.c, i.d, span_of(i));
     if (result_.ok()) access(n, kind);
   }
   constexpr void multiply(u32 n) {
-    const Inst& i = v_.insts[n];
+    const Inst& i = insts_[n];
     access(n, Kind::read, i.a, i.b, panels_span(i, true));
     if (result_.ok()) access(n, Kind::read, i.c, i.d, panels_span(i, false));
   }
   constexpr void name_sums(u32 n) {
-    const Inst& i = v_.insts[n];
+    const Inst& i = insts_[n];
     const u32 product = races_ ? adding_to(v_, live_, i) : kNone;
-    if (product != kNone) result_ = {Err::sums_under_way, i.line, v_.insts[product].line, i.a};
+    if (product != kNone) result_ = {Err::sums_under_way, i.line, insts_[product].line, i.a};
   }
   // Its phase can only be trusted to end when it should if those arrive that it was made for.
   constexpr void arrive(u32 n) {
-    const Inst& i = v_.insts[n];
+    const Inst& i = insts_[n];
     const u32 count = phases_.made_for(i.a);
     const bool all = !flow_.apart(n) && count == v_.lanes();
     if (races_ && !all && !(count == 1 && single_lane())) {
@@ -347,9 +392,9 @@ class Memory {
     phases_.arrive(v_, live_, n, all ? serial_ : 0);
   }
   constexpr bool single_lane() const {
-    std::vector<Affine> facts;
+    List<Affine> facts;
     gather(facts, fact_);
-    const u32 first = u32(facts.size());
+    const u32 first = facts.count;
     gather(facts, fact_);
     return TwoLanes(ints_, Affine{}, Affine{}, facts, first, {0, 0}).one_lane(1, 1);
   }
@@ -364,33 +409,59 @@ class Memory {
                   : !writes(b.kind) ? Err::missing_barrier
                   : writes(a.kind)  ? Err::write_after_write
                                     : Err::write_after_read;
-    result_ = {e, v_.insts[b.inst].line, v_.insts[a.inst].line, a.object & ~kShared};
+    result_ = {e, insts_[b.inst].line, insts_[a.inst].line, a.object & ~kShared};
   }
   // Is a an asynchronous access that b comes upon, and not just what another lane does at the same time?
   static constexpr bool under_way(const Access& a, const Access& b) {
     return !a.landed && (a.inst != b.inst || a.old_end);
   }
-  constexpr bool safe(const Access& a, const Access& b) const {
-    const Affine &x = ints_.sum_of(a.at), &y = ints_.sum_of(b.at);
-    if (!x.known || !y.known) return false;
-    std::vector<Affine> facts;
+  constexpr bool safe(const Access& a, const Access& b) {
+    if (!ints_.sum_of(a.at).known || !ints_.sum_of(b.at).known) return false;
+    if (under_way(a, b)) return apart(a, b, true);
+    const Apart pair{ints_.sum_number(a.at),
+                     ints_.sum_number(b.at),
+                     a.fact,
+                     b.fact,
+                     a.old_begin,
+                     a.old_end,
+                     a.span,
+                     b.span};
+    Apart& kept = apart_[slot(pair.sum_a, pair.sum_b, pair.fact_a, pair.fact_b, pair.old_end)];
+    if (kept.span_a && kept == pair) return true;
+    if (!apart(a, b, false)) return false;
+    kept = pair;
+    return true;
+  }
+  // `under_way`: nor may it be the lane's own.
+  constexpr bool apart(const Access& a, const Access& b, bool under_way) const {
+    List<Affine> facts;
     gather(facts, a.fact);
-    const u32 first = u32(facts.size());
+    const u32 first = facts.count;
     gather(facts, b.fact);
-    const TwoLanes lanes(ints_, x, y, facts, first, {a.old_begin, a.old_end});
+    const TwoLanes lanes(ints_, ints_.sum_of(a.at), ints_.sum_of(b.at), facts, first,
+                         {a.old_begin, a.old_end});
     if (!lanes.known()) return false;
     if (lanes.apart(a.span, b.span)) return true;
-    if (under_way(a, b)) return false;  // nor is it the lane's own
-    return lanes.one_lane(a.span, b.span) || lanes.nobody();
+    return !under_way && (lanes.one_lane(a.span, b.span) || lanes.nobody());
   }
 
   // --- Indices ---
   constexpr void index(u32 n, u32 object, u32 at, u64 span) {
-    const Inst& i = v_.insts[n];
-    const u64 elements = object & kShared ? v_.shared[object & ~kShared].count : v_.params[object].count;
+    const u32 sum_number = ints_.sum_number(at);
+    if (sum_number == 0) return;
     const Affine& x = ints_.sum_of(at);
     if (!x.known) return;
+    const Inst& i = insts_[n];
     const u32 multiple = alignment_of(i);
+    Inside& kept = inside_[slot(sum_number, fact_, object, u32(span))];
+    if (kept.span && kept.sum == sum_number && kept.fact == fact_ && kept.object == object &&
+        kept.multiple == multiple && kept.span == span)
+      return;
+    check_index(i, object, x, multiple, span);
+    if (result_.ok()) kept = {sum_number, fact_, object, multiple, span};
+  }
+  constexpr void check_index(const Inst& i, u32 object, const Affine& x, u32 multiple, u64 span) {
+    const u64 elements = object & kShared ? v_.shared[object & ~kShared].count : v_.params[object].count;
     bool aligned = multiple > 1;
     for (u32 t = 0; t < x.count; ++t) aligned = aligned && x.terms[t].factor % multiple == 0;
     if (aligned && x.constant % multiple != 0) {
@@ -398,9 +469,10 @@ class Memory {
       return;
     }
     if (elements == 0) return;
-    std::vector<Affine> facts;
+    List<Affine> facts;
     gather(facts, fact_);
-    const TwoLanes lane(ints_, x, Affine{}, facts, u32(facts.size()), {0, 0});
+    const u32 first = facts.count;
+    const TwoLanes lane(ints_, x, Affine{}, facts, first, {0, 0});
     if (!lane.known()) return;
     constexpr u64 kMost = ~u64{0} >> 1;  // a kernel read from bytes may declare more
     const i64 last = i64(elements < kMost ? elements : kMost) - i64(span);
@@ -417,10 +489,10 @@ class Memory {
   // data of the lane may, and those that tie x to what is only known at launch, unless it is the place in the
   // grid.
   constexpr bool blind(u32 fact, const Affine& x) const {
-    for (u32 f = fact; f != kNone; f = facts_[f].parent) {
-      if (!facts_[f].understood) return true;
+    for (u32 f = fact; f != kNone; f = facts_.data[f].parent) {
+      if (!facts_.data[f].understood) return true;
       bool open = false, shared = false, grid = false;
-      const Affine& s = facts_[f].sum;
+      const Affine& s = facts_.data[f].sum;
       for (u32 t = 0; t < s.count; ++t) {
         const Integers::Symbol& symbol = ints_.symbol(s.terms[t].symbol);
         if (!symbol.exact && symbol.divergent) return true;
@@ -434,28 +506,27 @@ class Memory {
     return false;
   }
 
+  struct Part {
+    u32 begin, end;
+  };
   const View& v_;
+  const Inst* insts_;
   const Flow& flow_;
   Integers ints_;
   bool async_, races_;
   u32 serial_ = 0;
   Phases phases_;
-  std::vector<u32> else_;                    // of each if_
-  std::vector<u32> barriers_;                // before each instruction
-  Accesses live_;                            // since the last barrier
-  std::vector<std::array<u32, 2>> skipped_;  // parts of live_ that are on the other side of a uniform if
-  std::vector<Accesses> pending_;            // of each loop with barriers: live where an iteration was left
-  std::vector<Fact> facts_;
+  Numbers<u32> barriers_;  // before each instruction
+  Accesses live_;          // since the last barrier
+  List<Part> skipped_;     // parts of live_ that are on the other side of a uniform if
+  Accesses pending_;       // of each loop around: live where an iteration was left
+  u32 loops_ = 0;          // around
+  List<Fact> facts_;
   u32 fact_ = kNone;
+  Supposed supposed_[kKept]{};
+  Inside inside_[kKept]{};
+  Apart apart_[kKept]{};
   VerifyResult result_;
 };
-
-// Is there anything for Memory to check? Shared arrays, declared lengths, vectors.
-constexpr bool checks_memory(const View& v) {
-  bool any = !v.shared.empty();
-  for (const Param& p : v.params) any = any || p.count != 0;
-  for (const Inst& i : v.insts) any = any || i.width > 1 || i.op == Op::async_copy || moves_bulk(i.op);
-  return any;
-}
 
 }  // namespace gpuio::kernel::detail

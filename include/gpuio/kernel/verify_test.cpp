@@ -219,6 +219,22 @@ TEST(Races, OneElementASubgroup) {
   EXPECT_EQ(check([](Ctx k, In<f32> x) { k.shared<f32, 256>()[k.subgroup_index()] = x[k.tid()]; }).error,
             Err::write_after_write);
 }
+TEST(Races, APairIsSafeUnderItsConditionsOnly) {
+  u32 line = 0;
+  const auto k = [&line](Ctx c, In<f32> x, Out<f32> y) {
+    auto tile = c.shared<f32, 256>();
+    auto t = c.tid();
+    for (u32 i = 0; i < 3; ++i) {
+      GPU_IF(t == 0) tile[0] = x[i];
+      c.barrier();
+    }
+    line = __LINE__;
+    tile[0] = x[3];
+    c.barrier();
+    y[t] = tile[0];
+  };
+  EXPECT_BAD(Err::write_after_write, line + 1, line + 1, k);
+}
 TEST(Races, AtomicsMixWithAtomicsOnly) {
   EXPECT_GOOD([](Ctx k, In<u8> x) { k.shared<u32, 256>().atomic_add(x[k.tid()], 1u); });
   EXPECT_EQ(check([](Ctx k, In<u8> x, Out<u32> y) {
@@ -431,6 +447,26 @@ TEST(Indices, ConditionsBoundThem) {
     auto s = c.shared<u32, 256>();
     y[c.tid()] = s[x[c.tid()] & 255] + s[x[c.tid()]] + s[min(x[0], 255)];
   });
+}
+TEST(Indices, AConditionAnswersForItsOwnBranchOnly) {
+  u32 line = 0;
+  const auto k = [&line](Ctx c, In<f32> x, Out<f32> y) {
+    auto tile = c.shared<f32, 256>();
+    auto wide = c.shared<f32, 257>();
+    auto t = c.tid();
+    tile[t] = x[t];
+    wide[t + 1] = x[t];
+    c.barrier();
+    auto sum = c.var(0.0f);
+    for (u32 i = 0; i < 3; ++i) {
+      GPU_IF(t < 255) sum += tile[t + 1] + wide[t + 1];
+      sum += wide[t + 1];
+    }
+    line = __LINE__;
+    sum += tile[t + 1];
+    y[t] = sum;
+  };
+  EXPECT_BAD(Err::index_out_of_range, line + 1, 256, k);
 }
 TEST(Indices, TheGridsEdgeHidesNoMistake) {
   EXPECT_EQ(check([](Ctx c, Val<u32> n, Out<u32> y) {

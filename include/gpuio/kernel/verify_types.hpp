@@ -4,29 +4,76 @@
 #pragma once
 
 #include <gpuio/kernel/error.hpp>
+#include <gpuio/kernel/list.hpp>
 #include <gpuio/kernel/specialize.hpp>
 
 namespace gpuio::kernel::detail {
 
+// What arithmetic and comparisons take: operands of the result's type, or of `from`, which is one of `types`.
+struct ArithmeticRule {
+  u16 types = 0;         // bit: Type; none: another operation
+  bool of_from = false;  // then the result's type is this:
+  Type result = Type::none;
+};
+inline constexpr u16 kIntegerTypes = 1u << u8(Type::u32) | 1u << u8(Type::i32) | 1u << u8(Type::u64) |
+                                     1u << u8(Type::i64),
+                     kFloatTypes = 1u << u8(Type::f32) | 1u << u8(Type::f64),
+                     kBoolean = 1u << u8(Type::boolean);
+struct ArithmeticRules {
+  ArithmeticRule of[256]{};
+};
+consteval ArithmeticRules arithmetic_rules() {
+  ArithmeticRules r;
+  const auto take = [&](ArithmeticRule rule, std::initializer_list<Op> ops) {
+    for (const Op op : ops) r.of[u8(op)] = rule;
+  };
+  constexpr u16 all = kIntegerTypes | kFloatTypes;
+  take({all}, {Op::add, Op::sub, Op::mul, Op::div, Op::min, Op::max, Op::neg, Op::abs});
+  take({kIntegerTypes}, {Op::rem});
+  take({kFloatTypes}, {Op::fma, Op::sqrt, Op::floor});
+  take({1u << u8(Type::f32)}, {Op::exp2, Op::log2, Op::sin, Op::cos});
+  take({kIntegerTypes | kBoolean}, {Op::bit_and, Op::bit_or, Op::bit_xor, Op::bit_not});
+  take({kIntegerTypes, true, Type::u32}, {Op::popcount, Op::count_leading_zeros});
+  take({all | kBoolean, true, Type::boolean}, {Op::eq, Op::ne});
+  take({all, true, Type::boolean}, {Op::lt, Op::le, Op::gt, Op::ge});
+  return r;
+}
+inline constexpr ArithmeticRules kArithmetic = arithmetic_rules();
+
 class TypeCheck {
  public:
   constexpr explicit TypeCheck(const View& v)
-      : v_(v), region_(v.insts.size(), kNone), mbarrier_(v.shared.size(), 0), sums_(v.vars.size(), 0) {}
+      : v_(v),
+        insts_(v.insts.data()),
+        size_(u32(v.insts.size())),
+        region_(size_, Numbers<u32>::kUnset),
+        mbarrier_(v.shared.size()),
+        sums_(v.vars.size()) {}
+
+  // What the kernel has that the later parts look at; known after run().
+  bool matrices = false, warpgroups = false;
+  bool waits = false;   // operations that go on beside the lane
+  bool memory = false;  // shared arrays, declared lengths, vectors
 
   constexpr VerifyResult run() {
     const u64 lanes = u64(v_.block[0]) * v_.block[1] * v_.block[2];
     if (lanes == 0 || lanes > 1024) return {Err::block_size, 0, u32(lanes)};
-    open_.push_back(true);  // region 0: the kernel
-    frames_.push_back({});
+    open_.push(true);  // region 0: the kernel
+    frames_.push({});
     constants();
-    for (at_ = 0; at_ < v_.insts.size() && result_.ok(); ++at_) {
-      const Inst& i = v_.insts[at_];
-      structure(i);
-      if (result_.ok() && !opens_region(i.op)) operands(i);
-      if (result_.ok()) types(i);
-      if (has_result(i.op)) region_[at_] = frames_.back().region;
+    for (at_ = 0; at_ < size_ && result_.error == Err::ok; ++at_) {
+      const Inst& i = insts_[at_];
+      if (is_control(i.op)) structure(i);
+      else if (ended_) fail(Err::unreachable);
+      else operands(i);
+      if (result_.error == Err::ok) types(i);
+      region_.data[at_] = kOperations.no_result[u8(i.op)] ? kNone : top_region_;
+      if (i.op >= Op::matrix_load) unit(i.op);
+      if (i.width > 1) memory = true;
     }
-    if (result_.ok() && frames_.size() > 1) fail(Err::brackets_do_not_nest, frames_.back().line);
+    memory = memory || !v_.shared.empty();
+    for (const Param& p : v_.params) memory = memory || p.count != 0;
+    if (result_.ok() && frames_.count > 1) fail(Err::brackets_do_not_nest, frames_.back().line);
     return result_;
   }
 
@@ -35,18 +82,23 @@ class TypeCheck {
     Op op = Op::return_;  // if_, for_ or loop
     u32 line = 0;
     u32 region = 0;
-    bool has_else = false, has_continuing = false, ended = false;
+    bool has_else = false, has_continuing = false;
     u32 first_continue = kNone;  // in a loop: what is defined later may be missing in its continuing
   };
 
+  constexpr void unit(Op op) {
+    matrices = matrices || is_matrix(op);
+    warpgroups = warpgroups || is_warpgroup(op);
+    waits = waits || is_async(op) || is_mbarrier(op) || is_bulk(op) || is_warpgroup(op);
+    memory = memory || op == Op::async_copy || moves_bulk(op);
+  }
   constexpr void fail(Err e, u32 other = 0, u32 detail = 0) {
     if (!result_.ok()) return;
-    const u32 n = u32(v_.insts.size());
-    result_ = {e, n ? v_.insts[at_ < n ? at_ : n - 1].line : 0, other, detail};
+    result_ = {e, size_ ? insts_[at_ < size_ ? at_ : size_ - 1].line : 0, other, detail};
   }
   constexpr u32 new_region() {
-    open_.push_back(true);
-    return u32(open_.size() - 1);
+    open_.push(true);
+    return open_.count - 1;
   }
 
   constexpr void constants() {
@@ -66,7 +118,7 @@ class TypeCheck {
   constexpr void structure(const Inst& i) {
     Frame& top = frames_.back();
     const bool bracket = closes_region(i.op) || i.op == Op::else_ || i.op == Op::continuing;
-    if (top.ended && !bracket) return fail(Err::unreachable);
+    if (ended_ && !bracket) return fail(Err::unreachable);
     switch (i.op) {
       case Op::if_:
       case Op::for_:
@@ -77,15 +129,14 @@ class TypeCheck {
         f.op = i.op;
         f.line = i.line;
         f.region = new_region();
-        frames_.push_back(f);
+        frames_.push(f);
         break;
       }
       case Op::else_:
         if (top.op != Op::if_ || top.has_else) return fail(Err::brackets_do_not_nest, top.line);
-        open_[top.region] = false;
+        open_.data[top.region] = false;
         top.region = new_region();
         top.has_else = true;
-        top.ended = false;
         break;
       case Op::end_if: close(Op::if_); break;
       case Op::end_for: close(Op::for_); break;
@@ -93,60 +144,65 @@ class TypeCheck {
       case Op::continuing:
         if (top.op != Op::loop || top.has_continuing) return fail(Err::continuing_misplaced, top.line);
         top.has_continuing = true;
-        top.ended = false;
+        ++continuings_;
         break;
-      case Op::break_:
-      case Op::continue_:
-      case Op::return_: jump(i.op); break;
-      default: break;
+      default: jump(i.op); break;
     }
+    ended_ = i.op == Op::break_ || i.op == Op::continue_ || i.op == Op::return_;
+    top_region_ = frames_.back().region;
   }
   constexpr void close(Op opened) {
     const Frame& top = frames_.back();
     if (top.op != opened) return fail(Err::brackets_do_not_nest, top.line);
-    open_[top.region] = false;
-    frames_.pop_back();
+    open_.data[top.region] = false;
+    continuings_ -= top.has_continuing;
+    frames_.pop();
   }
   constexpr void jump(Op op) {
     u32 target = 0;
-    for (u32 f = u32(frames_.size()); f-- > 1;) {
-      if (frames_[f].has_continuing) return fail(Err::jump_in_continuing, frames_[f].line);
-      if (frames_[f].op != Op::if_ && target == 0) target = f;
+    for (u32 f = frames_.count; f-- > 1;) {
+      if (frames_.data[f].has_continuing) return fail(Err::jump_in_continuing, frames_.data[f].line);
+      if (frames_.data[f].op != Op::if_ && target == 0) target = f;
     }
-    if (op != Op::return_) {
-      if (target == 0) return fail(Err::jump_outside_loop);
-      if (op == Op::continue_ && frames_[target].first_continue == kNone)
-        frames_[target].first_continue = at_;
-    }
-    frames_.back().ended = true;
+    if (op == Op::return_) return;
+    if (target == 0) return fail(Err::jump_outside_loop);
+    if (op == Op::continue_ && frames_.data[target].first_continue == kNone)
+      frames_.data[target].first_continue = at_;
   }
 
   // Values: defined before, in a region that is still open.
   constexpr void operands(const Inst& i) {
     if (i.op == Op::inline_ptx && i.mode > 4) return fail(Err::wrong_mode);
     const u32 mask = value_operands(i);
-    const u32 ids[4] = {i.a, i.b, i.c, i.d};
-    for (u32 n = 0; n < 4; ++n) {
-      if (!(mask >> n & 1)) continue;
-      const u32 id = ids[n];
-      if (id >= v_.insts.size() || !has_result(v_.insts[id].op)) return fail(Err::no_such_value, 0, n);
-      const u32 line = v_.insts[id].line;
-      if (id >= at_ || region_[id] == kNone || !open_[region_[id]])
+    if (mask & 1) operand(i.a, 0);
+    if (mask & 2) operand(i.b, 1);
+    if (mask & 4) operand(i.c, 2);
+    if (mask & 8) operand(i.d, 3);
+  }
+  constexpr void operand(u32 id, u32 n) {
+    if (id < at_ && !continuings_) {
+      const u32 region = region_.data[id];
+      if (region != kNone && open_.data[region]) return;
+    }
+    if (id >= size_ || !has_result(insts_[id].op)) return fail(Err::no_such_value, 0, n);
+    const u32 line = insts_[id].line;
+    if (id >= at_ || !open_.data[region_.data[id]]) return fail(Err::use_out_of_scope, line, n);
+    for (u32 f = 0; f < frames_.count; ++f) {
+      const Frame& frame = frames_.data[f];
+      if (frame.has_continuing && frame.region == region_.data[id] && id > frame.first_continue &&
+          id < continuing_of(frame))
         return fail(Err::use_out_of_scope, line, n);
-      for (const Frame& f : frames_)
-        if (f.has_continuing && f.region == region_[id] && id > f.first_continue && id < continuing_of(f))
-          return fail(Err::use_out_of_scope, line, n);
     }
   }
   // What continuing itself defines may be used in it: nothing in it is skipped.
   constexpr u32 continuing_of(const Frame& f) const {
     for (u32 i = at_; i-- > 0;)
-      if (v_.insts[i].op == Op::continuing && i > f.first_continue) return i;
+      if (insts_[i].op == Op::continuing && i > f.first_continue) return i;
     return at_;
   }
 
-  constexpr Type type(u32 id) const { return v_.insts[id].type; }
-  constexpr bool is(u32 id, Type t) const { return type(id) == t && v_.insts[id].width == 1; }
+  constexpr Type type(u32 id) const { return insts_[id].type; }
+  constexpr bool is(u32 id, Type t) const { return insts_[id].type == t && insts_[id].width == 1; }
   // Every named operand is a scalar of that type.
   constexpr bool all(const Inst& i, Type t) const {
     const u32 mask = value_operands(i);
@@ -160,8 +216,16 @@ class TypeCheck {
   }
 
   constexpr void types(const Inst& i) {
-    const bool wide_ok = i.op == Op::compose || i.op == Op::load || i.op == Op::store || is_matrix(i.op);
-    if (i.width != 1 && !wide_ok) return fail(Err::wrong_width);
+    if (i.width != 1 && i.op != Op::compose && i.op != Op::load && i.op != Op::store && !is_matrix(i.op))
+      return fail(Err::wrong_width);
+    const ArithmeticRule& rule = kArithmetic.of[u8(i.op)];
+    if (rule.types) {
+      const Type t = rule.of_from ? i.from : i.type;
+      return want(t <= Type::f64 && rule.types >> u8(t) & 1 && all(i, t) &&
+                  (!rule.of_from || i.type == rule.result));
+    }
+    if (i.op == Op::var_load || i.op == Op::var_store) return var(i);
+    if (i.op > Op::compose) return effects(i);
     switch (i.op) {
       case Op::constant:
         if (i.a != kNone && (i.a >= v_.constants.size() || v_.constants[i.a].type != i.type ||
@@ -181,38 +245,8 @@ class TypeCheck {
                           : i.a >= v_.params.size() || v_.params[i.a].kind == ParamKind::scalar)
           return fail(Err::no_such_object);
         return want(i.type == Type::u64);
-      case Op::add:
-      case Op::sub:
-      case Op::mul:
-      case Op::div:
-      case Op::min:
-      case Op::max:
-      case Op::neg:
-      case Op::abs: return want(is_arithmetic(i.type) && all(i, i.type));
-      case Op::rem: return want(integer(i.type) && all(i, i.type));
-      case Op::fma:
-      case Op::sqrt:
-      case Op::floor: return want(real(i.type) && all(i, i.type));
-      case Op::exp2:
-      case Op::log2:
-      case Op::sin:
-      case Op::cos: return want(i.type == Type::f32 && all(i, i.type));
-      case Op::bit_and:
-      case Op::bit_or:
-      case Op::bit_xor:
-      case Op::bit_not: return want((integer(i.type) || i.type == Type::boolean) && all(i, i.type));
       case Op::shl:
       case Op::shr: return want(integer(i.type) && is(i.a, i.type) && is(i.b, Type::u32));
-      case Op::popcount:
-      case Op::count_leading_zeros: return want(integer(i.from) && all(i, i.from) && i.type == Type::u32);
-      case Op::eq:
-      case Op::ne:
-        return want((is_arithmetic(i.from) || i.from == Type::boolean) && all(i, i.from) &&
-                    i.type == Type::boolean);
-      case Op::lt:
-      case Op::le:
-      case Op::gt:
-      case Op::ge: return want(is_arithmetic(i.from) && all(i, i.from) && i.type == Type::boolean);
       case Op::select:
         return want(is(i.a, Type::boolean) && is(i.b, i.type) && is(i.c, i.type) && i.type != Type::none);
       case Op::cast: return want(i.type != Type::none && is(i.a, i.from));
@@ -220,17 +254,16 @@ class TypeCheck {
         return want(is(i.a, i.from) && size_of(i.type) == size_of(i.from) && i.type != Type::boolean &&
                     i.from != Type::boolean && i.type != Type::none);
       case Op::extract:
-        want(v_.insts[i.a].width > 1 && i.imm < v_.insts[i.a].width, Err::wrong_width);
+        want(insts_[i.a].width > 1 && i.imm < insts_[i.a].width, Err::wrong_width);
         return want(type(i.a) == i.type);
       case Op::compose: want(vector(i) && i.width > 1, Err::wrong_width); return want(all(i, i.type));
-      case Op::var_load:
-      case Op::var_store:
-        if (i.a >= v_.vars.size() || sums_[i.a] == kSum) return fail(Err::no_such_var);
-        sums_[i.a] = kPlain;
-        return want(i.type == v_.vars[i.a] && (i.op == Op::var_load || is(i.b, i.type)));
       default: break;
     }
-    effects(i);
+  }
+  constexpr void var(const Inst& i) {
+    if (i.a >= v_.vars.size() || sums_.data[i.a] == kSum) return fail(Err::no_such_var);
+    sums_.data[i.a] = kPlain;
+    want(i.type == v_.vars[i.a] && (i.op == Op::var_load || is(i.b, i.type)));
   }
   constexpr void inline_ptx(const Inst& i) {
     const u32 text = u32(i.imm);
@@ -239,7 +272,7 @@ class TypeCheck {
     const u32 ids[] = {i.a, i.b, i.c, i.d};
     want(is_arithmetic(i.type));
     for (u32 n = 0; n < i.mode && result_.ok(); ++n)
-      want(is_arithmetic(type(ids[n])) && v_.insts[ids[n]].width == 1);
+      want(is_arithmetic(type(ids[n])) && insts_[ids[n]].width == 1);
     if (!result_.ok()) return;
     const std::string_view s = v_.texts[text];
     for (std::size_t at = 0; at < s.size(); ++at) {
@@ -251,7 +284,7 @@ class TypeCheck {
   // What a shared array, or a Var, has been so far, by bit.
   enum : u8 { kPlain = 1, kMbarrier = 2, kByToken = 4, kByParity = 8, kSum = 16 };
   constexpr void use_as_plain(u32 object) {
-    u8& was = mbarrier_[object & ~kShared];
+    u8& was = mbarrier_.data[object & ~kShared];
     want(was <= kPlain, Err::mbarrier_use);
     was = kPlain;
   }
@@ -259,9 +292,9 @@ class TypeCheck {
     const bool init = i.op == Op::mbarrier_init;
     if (!(i.a & kShared) || (i.a & ~kShared) >= v_.shared.size()) return fail(Err::no_such_object);
     want(v_.shared[i.a & ~kShared] == SharedArray{Type::u64, 1}, Err::no_such_object);
-    u8& was = mbarrier_[i.a & ~kShared];
+    u8& was = mbarrier_.data[i.a & ~kShared];
     if (init) {
-      want(was == 0 && frames_.size() == 1, Err::mbarrier_use);
+      want(was == 0 && frames_.count == 1, Err::mbarrier_use);
       want(i.imm > 0 && i.imm <= kArrivalsMax, Err::wrong_mode);
       was = kMbarrier;
     } else {
@@ -290,7 +323,7 @@ class TypeCheck {
     if (bytes == 0 || bytes % 16 != 0 || bytes > kBulkBytesMax) return fail(Err::bulk_size, bytes);
     if (!load) return want(by == 0, Err::no_such_object);
     if (!(by & kShared) || (by & ~kShared) >= v_.shared.size()) return fail(Err::no_such_object);
-    want((mbarrier_[by & ~kShared] & kMbarrier) != 0, Err::mbarrier_use);
+    want((mbarrier_.data[by & ~kShared] & kMbarrier) != 0, Err::mbarrier_use);
   }
   constexpr void async_copy(const Inst& i) {
     const bool from_buffer = i.c < v_.params.size() && v_.params[i.c].kind != ParamKind::scalar;
@@ -305,7 +338,7 @@ class TypeCheck {
     want((i.imm == 4 || i.imm == 8 || i.imm == 16) && i.imm >= size_of(i.type), Err::wrong_width);
   }
   constexpr bool fragment(u32 id, Type t, u32 width) const {
-    return v_.insts[id].type == t && v_.insts[id].width == width;
+    return insts_[id].type == t && insts_[id].width == width;
   }
   constexpr void matrix(const Inst& i) {
     if (i.op == Op::matrix_multiply) {
@@ -336,7 +369,7 @@ class TypeCheck {
     want(i.op != Op::warpgroup_clear || (i.imm > 0 && i.imm <= 128), Err::wrong_mode);
     want(sums.count <= 128 && u64{sums.first} + sums.count <= v_.vars.size(), Err::no_such_var);
     for (u32 n = 0; n < sums.count && result_.ok(); ++n) {
-      u8& was = sums_[sums.first + n];
+      u8& was = sums_.data[sums.first + n];
       const Type t = v_.vars[sums.first + n];
       want(was != kPlain, Err::no_such_var);
       want((t == Type::f32 || t == Type::i32) && (i.op == Op::warpgroup_clear || t == i.type));
@@ -373,7 +406,7 @@ class TypeCheck {
         if (!object(i, !store, store)) return;
         want(vector(i), Err::wrong_width);
         if (store) {
-          want(v_.insts[i.c].width == i.width, Err::wrong_width);
+          want(insts_[i.c].width == i.width, Err::wrong_width);
           want(type(i.c) == i.type);
         }
         return;
@@ -410,7 +443,7 @@ class TypeCheck {
         want(i.type == v_.params[i.a].type);
         return want(is(i.b, Type::u32) || is(i.b, Type::u64));
       case Op::ondemand_status:
-        want(v_.insts[i.a].op == Op::ondemand_load, Err::needs_on_demand);
+        want(insts_[i.a].op == Op::ondemand_load, Err::needs_on_demand);
         return want(i.type == Type::u32);
       case Op::lane_status: return want(i.type == Type::u32);
       case Op::async_copy: return async_copy(i);
@@ -433,7 +466,7 @@ class TypeCheck {
       case Op::for_: {
         want(integer(i.type) && all(i, i.type));
         if (!result_.ok()) return;
-        const Inst& c = v_.insts[i.c];
+        const Inst& c = insts_[i.c];
         const u64 sign = u64{1} << (8 * size_of(i.type) - 1);
         return want(is_literal(c) && c.imm != 0 && !(is_signed(i.type) && c.imm & sign),
                     Err::step_not_positive);
@@ -463,11 +496,16 @@ class TypeCheck {
   }
 
   const View& v_;
-  std::vector<u32> region_;   // of each value
-  std::vector<u8> open_;      // of each region
-  std::vector<u8> mbarrier_;  // of each shared array
-  std::vector<u8> sums_;      // of each var
-  std::vector<Frame> frames_;
+  const Inst* insts_;
+  u32 size_;
+  Numbers<u32> region_;   // of each value
+  Numbers<u8> mbarrier_;  // of each shared array
+  Numbers<u8> sums_;      // of each var
+  List<u8> open_;         // of each region
+  List<Frame> frames_;
+  bool ended_ = false;   // by a jump: nothing but a bracket may follow
+  u32 top_region_ = 0;   // of the newest frame
+  u32 continuings_ = 0;  // frames that are in theirs
   u32 at_ = 0;
   VerifyResult result_;
 };
