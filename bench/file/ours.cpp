@@ -1,7 +1,8 @@
-// Our file engine: as many operations in flight as the job's depth, buffers registered, completions polled. An
-// operation alone is polled for up to kSpinNs before we sleep: nothing else is to be done. Of several we await
-// the next asleep: those that end meanwhile are taken together, and what follows them is one doorbell. Polling
-// there sends each by itself, which costs a virtual drive beside a busy core two thirds of its writes.
+// Our file engine: as many operations in flight as the job's depth, buffers registered, completions polled.
+// An operation alone is polled for up to kSpinNs before we sleep: nothing else is to be done. Of several we
+// await the next asleep: those that end meanwhile are taken together, and what follows them is one doorbell.
+// Polling there sends each by itself, which costs a virtual drive beside a busy core two thirds of its
+// writes.
 
 #include "bench/file/job.hpp"
 #include "engines/file/file.hpp"

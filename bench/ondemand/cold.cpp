@@ -34,6 +34,7 @@ class Cold {
     device_ = take(gpu::cpu::open({}));
     sums_ = take(device_->allocate(gpu::MemoryKind::pinned, kGroups * 128 * 8));
     failed_ = take(device_->allocate(gpu::MemoryKind::pinned, 4));
+    arrays_ = take(paging::Arrays::create(*device_, {.cache = {.cache_bytes = bytes_ / 4}, .service = {}}));
   }
   // MB/s of reads of 1 MiB, as many at once as a service has.
   double engine() {
@@ -73,9 +74,7 @@ class Cold {
 
   // MB/s of a kernel over the file with a cache of a quarter of it.
   double kernel_run(paging::Miss miss, bool native, u64& pages) {
-    auto arrays =
-        take(paging::Arrays::create(*device_, {.cache = {.cache_bytes = bytes_ / 4}, .service = {}}));
-    const auto array = take(arrays->open(take(registry_.open(path_, io::kRead)), 8));
+    const auto array = take(arrays_->open(take(registry_.open(path_, io::kRead)), 8));
     std::memset(sums_->host(), 0, sums_->size());
     std::memset(failed_->host(), 0, 4);
     const u64 part = array.count / kGroups;
@@ -83,9 +82,10 @@ class Cold {
         array.argument(), gpu::Argument::buffer(*sums_, 8), gpu::Argument::buffer(*failed_, 4), {part, 0}};
     const auto start = Clock::now();
     const auto report =
-        take(arrays->run({file_sum.view(), gpu::cpu::make_native(file_sum)}, {.groups = {kGroups, 1, 1}},
-                         arguments, {.miss = miss, .native = native}));
+        take(arrays_->run({file_sum.view(), gpu::cpu::make_native(file_sum)}, {.groups = {kGroups, 1, 1}},
+                          arguments, {.miss = miss, .native = native}));
     const double speed = mb_per_s(bytes_, start);
+    arrays_->close(array);
     u64 sum = 0;
     for (u64 i = 0; i < kGroups * 128; ++i) sum += reinterpret_cast<const u64*>(sums_->host())[i];
     if (const u32 failed = *reinterpret_cast<const u32*>(failed_->host()))
@@ -103,6 +103,7 @@ class Cold {
   io::Registry registry_;
   std::unique_ptr<gpu::Device> device_;
   std::unique_ptr<gpu::Buffer> sums_, failed_;
+  std::unique_ptr<paging::Arrays> arrays_;
   u64 want_ = 0;
 };
 

@@ -57,7 +57,8 @@ inline constexpr auto file_sum = kernel<"file_sum", 128>(
       auto end = min(begin + words_a_group, words.length());
       auto sum = k.var<u64>(0);
       for (auto tile : k.range(begin, end, u64{8192})) {
-        for (auto i : k.range(tile + k.tid().as<u64>(), min(tile + 8192, end), 128)) sum += words[i];
+        auto size = min(end - tile, 8192).as<u32>();
+        for (auto i : k.range(k.tid(), size, 128)) sum += words[tile + i.as<u64>()];
         k.barrier();
       }
       sums[k.global_id()] = sum;

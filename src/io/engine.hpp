@@ -80,6 +80,9 @@ class Target {
   virtual ~Target() = default;
   virtual Result<TargetInfo> info() const = 0;            // fresh: size may have changed
   virtual std::byte* address() const { return nullptr; }  // the bytes, where Cap::mapped
+  // Copies the bytes from `offset` on, as far as they are at hand: no device is asked, nobody waits. How
+  // many; what is behind them in `to` is undefined. Any thread.
+  virtual std::uint64_t read_at_hand(std::uint64_t, std::span<std::byte>) const { return 0; }
 };
 
 // Memory that operations read into or write from. Registering lets an engine pin it once; any memory may be

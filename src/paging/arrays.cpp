@@ -2,6 +2,8 @@
 
 #include <gpuio/kernel/lookup.hpp>
 
+#include <sched.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -133,29 +135,52 @@ Result<RunReport> Arrays::run(const Kernel& form, const gpu::Grid& grid,
   return std::move(launch.report);
 }
 
+// What native workers look into. Through it they bring pages themselves, as long as a service is there: a
+// kernel that was given up finds none.
+struct alignas(64) Arrays::Tables {
+  kernel::native::PageTable pages;
+  kernel::native::PinTables pins;
+  std::atomic<Service*> service{nullptr};
+  std::atomic<std::uint32_t> inside{0};  // workers that may be using it
+
+  // Sequentially consistent, all four: a worker is counted, or it sees that the service has gone.
+  bool bring(std::uint64_t page, std::uint64_t frame) {
+    inside.fetch_add(1);
+    Service* const s = service.load();
+    const bool brought = s != nullptr && s->bring(page, frame);
+    inside.fetch_sub(1);
+    return brought;
+  }
+  void open(Service& s) { service.store(&s); }
+  // Returns when no worker is inside, where each stays as long as a copy of a page takes.
+  void close() {
+    service.store(nullptr);
+    while (inside.load() != 0) ::sched_yield();
+  }
+};
+
 Result<std::unique_ptr<gpu::Kernel>> Arrays::load_native(const Launch& launch, gpu::Argument& table) {
   // Several workers read ahead at once, and what one of them asked for must still be there when it comes.
   const std::uint32_t workers = std::max(device_.info().compute_units, 1u);
   using kernel::native::PinTables;
-  struct alignas(64) Tables {
-    kernel::native::PageTable pages;
-    PinTables pins;
-  };
   if (!table_) {
     auto made = device_.allocate(gpu::MemoryKind::pinned,
                                  sizeof(Tables) + PinTables::bytes_for(workers, cache_->frames()));
     if (!made) return fail(std::move(made).error());
     table_ = std::move(*made);
   }
-  auto* const tables = new (table_->host()) Tables;
+  auto* const tables = tables_ = new (table_->host()) Tables;
   tables->pins.initialize(table_->host() + sizeof(Tables), workers, cache_->frames());
   tables->pages = {
       .words = cache_->words(),
       .page_shift = std::uint32_t(std::countr_zero(cache_->page_bytes())),
       .out_of_range = std::uint32_t(-int(Code::invalid_address)),
       .pins = &tables->pins,
-      .ahead_max = std::min({64u, cache_->frames() / 4 / workers, cache_->mailboxes() / 2 / workers})};
-  pins_ = &tables->pins;
+      .ahead_max = std::min({64u, cache_->frames() / 4 / workers, cache_->mailboxes() / 2 / workers}),
+      .bringer = {[](void* self, std::uint64_t page, std::uint64_t frame) {
+                    return static_cast<Tables*>(self)->bring(page, frame);
+                  },
+                  tables}};
   table = {table_->address(), 0};
   return device_.load({.name = launch.kernel.name,
                        .block = launch.kernel.block,
@@ -167,7 +192,7 @@ Result<std::unique_ptr<gpu::Kernel>> Arrays::load_native(const Launch& launch, g
 // What native workers kept is for one launch.
 void Arrays::drop_pins() {
   device::Native m(cache_->words());
-  pins_->drop_idle([&](std::uint32_t frame) {
+  tables_->pins.drop_idle([&](std::uint32_t frame) {
     device::Lane<device::Native> lane;
     lane.frame = frame;
     device::steps::unpin<device::Native>(m, lane);
@@ -206,11 +231,13 @@ Status Arrays::wait_for_kernel(Launch& launch, const gpu::Kernel& kernel,
   Service& s = **service;
 
   const std::uint64_t launched_ns = launch.spent_ns();
+  if (launch.report.native) tables_->open(s);
   s.begin();
   Status ran = cache_->to_device(*stream_);
   if (ran) ran = stream_->launch(kernel, launch.grid, arguments);
   if (ran.ok()) ran = await(launch, &s);
   launch.report.running_seconds = double(launch.spent_ns() - launched_ns) / 1e9;
+  if (launch.report.native) tables_->close();
   if (ran.code() == Code::device_lost) return ran;  // its lanes may go on asking
   if (launch.report.native) drop_pins();
   // The mailboxes that lanes left behind are finished in the host's copy of the directory.

@@ -43,10 +43,6 @@
 #include "paging/service.hpp"
 #include "paging/space.hpp"
 
-namespace gpuio::kernel::native {
-struct PinTables;
-}
-
 namespace gpuio::paging {
 
 // g++ 12 takes scoped enumerators for shadowing.
@@ -95,13 +91,13 @@ struct RunReport {
   std::string choice;      // why this way
   std::string reason;      // what the last page that failed was refused for
   std::uint32_t launches = 0;
-  std::uint64_t misses = 0;      // requests that the host had to answer, those for pages ahead too
+  std::uint64_t misses = 0;      // pages that were not there, those wanted ahead of time too
   std::uint64_t failures = 0;    // of them, answered with an error; `reason` has the last one
   Code failure = Code::ok;       // of the last of them
   std::uint64_t pages = 0;       // brought
   double seconds = 0;            // in all
   double running_seconds = 0;    // from the first launch to the end of the last: without making the kernel
-  HistogramSnapshot latency_ns;  // of a miss: seen by the host to answered
+  HistogramSnapshot latency_ns;  // of a miss: seen by who brings the page to brought
 };
 
 class Arrays {
@@ -132,6 +128,7 @@ class Arrays {
 
  private:
   struct Launch;
+  struct Tables;
   struct Held {
     std::unique_ptr<io::Target> target;
     std::unique_ptr<ArrayCounters> counters;
@@ -156,7 +153,7 @@ class Arrays {
   std::unique_ptr<Cache> cache_;
   std::unique_ptr<gpu::Buffer>
       table_;  // a PageTable and its pins; kept, as all buffers are, for a kernel that never ends
-  kernel::native::PinTables* pins_ = nullptr;  // in it
+  Tables* tables_ = nullptr;  // in it
   std::unique_ptr<gpu::Stream> stream_;
   std::unique_ptr<Pager> pager_;    // for answers between launches
   std::unique_ptr<Copier> copier_;  // of a local cache, from the first run that waits

@@ -1,5 +1,6 @@
 // Kernels that run natively on the CPU device over on-demand arrays, against the same kernels interpreted and
-// against plain arrays: small caches, several workers, lanes under masks, several arrays at once, faults.
+// against plain arrays: small caches, several workers, lanes under masks, several arrays at once, faults;
+// with bytes at hand, which workers bring themselves, and without.
 #include <gpuio/kernel.hpp>
 
 #include <gtest/gtest.h>
@@ -62,15 +63,18 @@ constexpr auto mixed = kernel<"mixed", 24>(
       status[k.global_id()] = k.lane_status();
     });
 
-class NativeOnDemand : public ::testing::TestWithParam<unsigned> {
+class NativeOnDemand : public ::testing::TestWithParam<std::tuple<unsigned, bool>> {
  protected:
   void open(std::uint64_t bytes, const CacheOptions& cache, const io::FaultOptions& faults = {}) {
-    device_ = std::move(*gpu::cpu::open({.threads = GetParam()}));
+    const auto [threads, at_hand] = GetParam();
+    device_ = std::move(*gpu::cpu::open({.threads = threads}));
     auto memory = io::make_memory_engine();
     const Uri uri = *Uri::parse("mem://data?size=" + std::to_string(bytes));
     bytes_ = std::move(*memory->open(uri, io::kRead | io::kWrite));
     for (std::uint64_t i = 0; i < bytes; ++i) bytes_->address()[i] = std::byte(i * 167 + (i >> 8) * 13);
-    engine_ = std::make_unique<io::FaultEngine>(std::move(memory), faults);
+    const bool faulty = faults.error_rate > 0 || faults.delay_ns_max > 0;
+    if (at_hand && !faulty) engine_ = std::move(memory);
+    else engine_ = std::make_unique<io::FaultEngine>(std::move(memory), faults);
     arrays_ = std::move(*Arrays::create(*device_, {.cache = cache, .service = {.depth = 16}}));
   }
   Array array(std::uint32_t element) {
@@ -207,8 +211,30 @@ TEST_P(NativeOnDemand, ATimeOutEndsALongRunWithinItsGrace) {
   EXPECT_EQ(report.error().code(), Code::timeout) << report.error().message();
 }
 
-INSTANTIATE_TEST_SUITE_P(Workers, NativeOnDemand, ::testing::Values(1u, 4u),
-                         ::testing::PrintToStringParamName());
+// Of two arrays one is at hand at most.
+TEST_P(NativeOnDemand, WhatIsNotAtHandIsAskedFor) {
+  open(20'000, {1 << 20, 512, 16});
+  auto memory = io::make_memory_engine();
+  auto far = std::move(*memory->open(*Uri::parse("mem://far?size=20000"), io::kRead | io::kWrite));
+  std::memcpy(far->address(), bytes_->address(), 20'000);
+  io::FaultEngine slow(std::move(memory), {.seed = 5, .delay_polls_max = 3, .reorder = true});
+  const Array a = array(2);
+  const Array b = *arrays_->open({&slow, std::move(*slow.open(*Uri::parse("mem://far"), io::kRead))}, 8);
+  std::vector<std::uint64_t> index(200);
+  for (std::size_t i = 0; i < index.size(); ++i) index[i] = i * 37 % 2600;
+  const Mixed native = run_mixed(a, b, index, true), interpreted = run_mixed(a, b, index, false);
+  EXPECT_EQ(native.out, interpreted.out);
+  EXPECT_EQ(native.status, interpreted.status);
+  EXPECT_EQ(native.report.pages, arrays_->counters(a).brought.value() + arrays_->counters(b).brought.value() -
+                                     interpreted.report.pages);
+  arrays_->close(b);
+}
+
+INSTANTIATE_TEST_SUITE_P(Workers, NativeOnDemand,
+                         ::testing::Combine(::testing::Values(1u, 4u), ::testing::Bool()), [](const auto& p) {
+                           return std::to_string(std::get<0>(p.param)) +
+                                  (std::get<1>(p.param) ? "_at_hand" : "_asked_for");
+                         });
 
 }  // namespace
 }  // namespace gpuio::paging

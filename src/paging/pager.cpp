@@ -63,7 +63,7 @@ void Pager::submit(std::span<PageRead* const> reads) {
 }
 
 void Pager::start(std::span<PageRead* const> run, const Range& range) {
-  if (range.memory != nullptr) return copy(run, range);
+  if (range.mapped) return copy(run, range);
   auto queue = queue_of(*range.engine);
   if (!queue) {
     last_error_ = queue.error().message();
@@ -87,13 +87,9 @@ void Pager::start(std::span<PageRead* const> run, const Range& range) {
 
 // What is memory already takes no operation.
 void Pager::copy(std::span<PageRead* const> run, const Range& range) {
-  for (PageRead* read : run) {
-    const std::uint64_t at = (read->page - range.first) * space_.page_bytes();
-    const std::uint64_t have = std::min(space_.page_bytes(), range.bytes - at);
-    std::memcpy(read->to, range.memory + at, have);
-    std::memset(read->to + have, 0, space_.page_bytes() - have);
-    deliver(*read, Code::ok);
-  }
+  for (PageRead* read : run)
+    deliver(*read, read_at_hand(range, read->page, {read->to, space_.page_bytes()}) ? Code::ok
+                                                                                    : Code::invalid_backing);
 }
 
 // Hands over what the queues take now; one queue that is full does not hold up another engine's.

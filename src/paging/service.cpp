@@ -17,6 +17,7 @@ using device::Scope;
 
 Service::Service(Cache& cache, const Space& space, const ServiceOptions& options, Copier* copier)
     : cache_(cache),
+      space_(space),
       finder_(space),
       copier_(copier),
       options_(options),
@@ -67,6 +68,7 @@ void Service::begin() {
   device::Answers& answers = *cache_.words().answers;
   std::atomic_ref(answers.abort).store(0, std::memory_order_relaxed);
   aborted_.store(0, std::memory_order_relaxed);
+  ending_.store(0, std::memory_order_relaxed);
   running_.fetch_add(1, std::memory_order_release);  // pairs with the acquire in run
   wake_one(running_);
 }
@@ -77,10 +79,28 @@ void Service::abort(Code code) {
   aborted_.store(int(code), std::memory_order_release);  // pairs with the acquire in run
 }
 
+bool Service::bring(std::uint64_t page, std::uint64_t frame) {
+  const std::uint64_t start = clock_.now_ns();
+  const auto range = space_.find(page);
+  if (!range || frame >= cache_.frames()) return false;
+  if (!read_at_hand(*range, page, {cache_.frame(std::uint32_t(frame)), cache_.page_bytes()})) return false;
+  const std::uint64_t latency_ns = clock_.now_ns() - start;
+  pages_.add();
+  latency_ns_.record(latency_ns);
+  if (ArrayCounters* const counters = range->counters) {
+    counters->misses.add();
+    counters->brought.add();
+    counters->latency_ns.record(latency_ns);
+  }
+  return true;
+}
+
 Status Service::end(std::uint64_t timeout_ns) {
   const std::uint64_t start = clock_.now_ns();
   // The kernel posted before it ended, so one whole sweep from now sees all that it asked.
   const std::uint64_t sweeps = sweeps_.load(std::memory_order_acquire);
+  ending_.store(1, std::memory_order_release);  // nobody waits for a long nap
+  wake_one(ending_);
   while (sweeps_.load(std::memory_order_acquire) < sweeps + 2 ||
          outstanding_.load(std::memory_order_acquire) != 0 ||
          (copier_ != nullptr && copier_->pending() != 0)) {
@@ -121,7 +141,8 @@ void Service::idle(std::uint64_t idle_since) {
   if (pager_.pending()) return pager_.wait(50'000);
   // A real-time thread that only yields would starve the very lanes it waits for.
   if (idle_ns < 20 * options_.spin_ns && !priority_.ok()) ::sched_yield();
-  else std::this_thread::sleep_for(std::chrono::nanoseconds(std::clamp(idle_ns / 8, kNapNs, kLongNapNs)));
+  else if (ending_.load(std::memory_order_relaxed)) wait_on_word(ending_, 1, kNapNs);
+  else wait_on_word(ending_, 0, std::clamp(idle_ns / 8, kNapNs, kLongNapNs));
 }
 
 bool Service::sweep() {

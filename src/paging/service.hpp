@@ -59,6 +59,9 @@ class Service {
   // Every lane that waits, or will, leaves with this code, and what is being brought for them is given up;
   // until the next begin.
   void abort(Code code);
+  // For lanes of this process: puts a page into its frame where its bytes are at hand, as the thread would
+  // have done. Any thread; while a kernel runs.
+  bool bring(std::uint64_t page, std::uint64_t frame);
 
   const Histogram& latency_ns() const { return latency_ns_; }  // seen to answered
   std::uint64_t pages() const { return pages_.value(); }       // brought
@@ -86,6 +89,7 @@ class Service {
   static constexpr std::uint32_t kScratchPages = 8;
 
   Cache& cache_;
+  const Space& space_;
   Finder finder_;
   Copier* const copier_;
   const ServiceOptions options_;
@@ -104,6 +108,7 @@ class Service {
   std::vector<std::byte*> scratch_idle_;
 
   std::atomic<std::uint32_t> running_{0};      // kernels; the thread sleeps on it
+  std::atomic<std::uint32_t> ending_{0};       // 1 from end to begin; the thread naps on it
   std::atomic<std::uint32_t> outstanding_{0};  // requests taken and not answered
   std::atomic<int> last_failure_{0};
   std::atomic<std::uint64_t> sweeps_{0};

@@ -1,6 +1,8 @@
 #include "paging/space.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <cstring>
 #include <mutex>
 
 namespace gpuio::paging {
@@ -22,14 +24,21 @@ Result<Range> Space::map(io::Engine& engine, io::Target& target, std::uint64_t o
     return fail(Code::invalid_arg, "{} bytes need {} pages of {} bytes and {} are left; use larger pages",
                 bytes, pages, page_bytes_, device::kNoPage - next_);
   Range range{next_, pages, bytes, offset, &engine, &target, counters};
-  // A mapped target only grows, so that what is there now stays.
-  if (target.address() != nullptr)
-    if (const auto info = target.info(); info && offset + bytes <= info->size)
-      range.memory = target.address() + offset;
+  // Such a target only grows, so that what is there now stays.
+  if (const auto info = target.info(); info && has(info->caps, io::Cap::mapped))
+    range.mapped = offset + bytes <= info->size;
   next_ += pages;
   ranges_.emplace(range.first, range);
   changes_.fetch_add(1, std::memory_order_release);
   return range;
+}
+
+bool read_at_hand(const Range& range, std::uint64_t page, std::span<std::byte> to) {
+  const std::uint64_t at = (page - range.first) * to.size();
+  const std::uint64_t have = std::min<std::uint64_t>(to.size(), range.bytes - at);
+  if (range.target->read_at_hand(range.offset + at, to.first(have)) != have) return false;
+  std::memset(to.data() + have, 0, to.size() - have);
+  return true;
 }
 
 void Space::unmap(const Range& range) {

@@ -13,6 +13,7 @@
 #include <map>
 #include <optional>
 #include <shared_mutex>
+#include <span>
 
 #include "base/metrics.hpp"
 #include "base/status.hpp"
@@ -38,8 +39,11 @@ struct Range {
   io::Engine* engine = nullptr;
   io::Target* target = nullptr;
   ArrayCounters* counters = nullptr;  // may be null
-  const std::byte* memory = nullptr;  // its bytes, where the target has them mapped and is that long
+  bool mapped = false;                // the target has it all in memory, always at hand
 };
+
+// A page of it into memory of a page, zeros behind its end; false where not all of it is at hand. Any thread.
+bool read_at_hand(const Range& range, std::uint64_t page, std::span<std::byte> to);
 
 class Space {
  public:

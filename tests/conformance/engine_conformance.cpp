@@ -171,6 +171,29 @@ TEST_P(EngineConformance, AReadPastTheEndIsShortAndOk) {
   }
 }
 
+TEST_P(EngineConformance, WhatIsAtHandIsWhatIsRead) {
+  auto q = queue(4);
+  auto t = open("a");
+  const Bytes data = pattern(10'000, 4);
+  Bytes written = data;
+  const std::uint64_t size = std::max<std::uint64_t>(t->info()->size, 10'000);
+  ASSERT_EQ(run(*q, OpKind::write, *t, size - 10'000, written).code, Code::ok);
+  const bool mapped = has(t->info()->caps, Cap::mapped);
+  Buffer buffer(20'000);
+  for (std::uint64_t before : {0, 1, 511, 4'096, 10'000}) {
+    const std::uint64_t bytes = t->read_at_hand(size - before, {buffer.data, 16'384});
+    EXPECT_LE(bytes, before);
+    if (mapped) {
+      EXPECT_EQ(bytes, before);
+    }
+    EXPECT_EQ(std::memcmp(buffer.data, data.data() + 10'000 - before, bytes), 0);
+    EXPECT_EQ(buffer.data[16'384], std::byte{0xEE}) << "touched beyond the memory";
+  }
+  for (std::uint64_t offset :
+       {size + 1, std::uint64_t{1} << 62, (std::uint64_t{1} << 63) - 1, ~std::uint64_t{0}})
+    EXPECT_EQ(t->read_at_hand(offset, {buffer.data, 16'384}), 0u) << offset;
+}
+
 TEST_P(EngineConformance, WritingPastTheEndGrowsAndTheHoleIsZero) {
   auto q = queue(4);
   auto t = open("a");

@@ -18,6 +18,7 @@
 //  - Nothing stays pinned over a barrier, a wait for others, or a second access.
 //  - The word before a pin decides whether the pin counts. A pinned page is not evicted, a dirty one not
 //    dropped.
+//  - A request has one answer: the host's if it was asked, else that of the lane that posted it.
 //  - Whoever wins the compare-swap from posted to finishing alone changes the tag, then frees the mailbox.
 //
 // Threading, errors: as protocol.hpp.
@@ -52,6 +53,7 @@ constexpr void run(M& m, Lane<M>& l) {
   else if constexpr (at == At::post_where) post_where<M>(m, l);
   else if constexpr (at == At::post_control) post_control<M>(m, l);
   else if constexpr (at == At::post_ask) post_ask<M>(m, l);
+  else if constexpr (at == At::say) say<M>(m, l);
   else if constexpr (at == At::wait) wait<M>(m, l);
   else if constexpr (at == At::read_hint) read_hint<M>(m, l);
   else if constexpr (at == At::read_control) read_control<M>(m, l);

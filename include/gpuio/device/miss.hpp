@@ -240,11 +240,10 @@ constexpr void post_control(M& m, Lane<M>& l) {
   l.at = W(At::post_ask);
 }
 
+// What is wanted lies with whoever takes the request from here.
 template <class M>
-constexpr void post_ask(M& m, Lane<M>& l) {
+constexpr void posted(M& m, Lane<M>& l) {
   using W = typename M::Word;
-  const Order order = M::faulty(Fault::ask_relaxed) ? Order::relaxed : Order::release;
-  m.store(Field::ask, W(l.mailbox), W(l.control) >> kSequenceShift, order, Scope::system);
   const W operation = W(l.operation);
   const W fill = W(M::faulty(Fault::no_claim_pin) ? At::turn : At::wait);
   l.operation = W(0);
@@ -257,6 +256,31 @@ constexpr void post_ask(M& m, Lane<M>& l) {
   } else {
     // A fill's control word is read again by whoever finishes it.
     l.at = M::select(operation == W(kOpFill), fill, W(At::bypass_wait));
+  }
+}
+
+template <class M>
+constexpr void post_ask(M& m, Lane<M>& l) {
+  using W = typename M::Word;
+  if constexpr (M::kBrings) {
+    if (l.operation == kOpFill && m.bring(l)) {
+      l.at = At::say;
+      return;
+    }
+  }
+  const Order order = M::faulty(Fault::ask_relaxed) ? Order::relaxed : Order::release;
+  m.store(Field::ask, W(l.mailbox), W(l.control) >> kSequenceShift, order, Scope::system);
+  posted<M>(m, l);
+}
+
+// The host was not asked and will not answer: the lane that brought the page does, and whoever comes by
+// finishes it.
+template <class M>
+constexpr void say(M& m, Lane<M>& l) {
+  if constexpr (M::kBrings) {
+    const Order order = M::faulty(Fault::say_relaxed) ? Order::relaxed : Order::release;
+    m.store(Field::answer, l.mailbox, make_answer(control_sequence(l.control), 0), order, Scope::device);
+    posted<M>(m, l);
   }
 }
 

@@ -58,6 +58,20 @@ class Native {
   static constexpr u32 bypass_words() { return 2; }
   static u64 where(const Lane<Native>& l) { return l.where; }
 
+  // Puts a page into a frame if its bytes are at hand; whether it did. None: the host is asked.
+  struct Bringer {
+    bool (*bring)(void* self, u64 page, u64 frame) = nullptr;
+    void* self = nullptr;
+  };
+  static constexpr bool kBrings = true;
+  Bringer bringer;
+  u32 brought = 0, asked = 0;  // pages so far
+  bool bring(const Lane<Native>& l) {
+    const bool at_hand = bringer.bring != nullptr && bringer.bring(bringer.self, l.page, l.frame);
+    ++(at_hand ? brought : asked);
+    return at_hand;
+  }
+
   u64 turns_max = ~u64{0};
   u32 timed_out = 1;  // the status of a lane that leaves
 

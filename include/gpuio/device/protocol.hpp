@@ -21,6 +21,8 @@
 //  - Hints, outside the protocol: m.cold(frame), is it a good victim? m.touch(frame): it was used.
 //    m.rotate(turn): the next turn, a counter that spreads lanes over mailboxes and ways.
 //  - m.copy_staged(mailbox, frame): copies a staged page into the frame.
+//  - M::kBrings: may lanes bring pages themselves? m.bring(lane) then puts the page into its frame if the
+//    bytes are at hand, and says whether they were.
 //  - m.dispatch<0, kSteps>(at, f): calls f(std::integral_constant<u32, at>).
 //  - M::kPlants, M::faulty(Fault): false; the checker plants bugs by them.
 //
@@ -72,6 +74,7 @@ enum class Fault : u8 {
   publish_relaxed,          // a staged copy is published without release
   wait_relaxed,             // the claimer sees VALID without acquire
   ask_relaxed,              // the request is published before its payload
+  say_relaxed,              // a lane's own answer is published before the bytes that it brought
   win_ignores_sequence,     // any answer counts
   orphan_unreaped,          // abandoned bypass mailboxes are nobody's
   count_,
@@ -111,6 +114,7 @@ struct At {
     post_where,
     post_control,
     post_ask,
+    say,
     // Wait for one's own fill; finish anybody's answer.
     wait,
     read_hint,

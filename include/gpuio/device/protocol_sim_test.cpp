@@ -26,6 +26,7 @@ struct Shape {
   u32 write_percent, fail_percent, stage_percent;
   bool bypass;
   u64 turns_max;
+  u32 at_hand_percent = 0;
 };
 
 u64 constant_word(u64 page, u64 word) { return (page << 32 | word) * 0x9e3779b97f4a7c15; }
@@ -68,9 +69,18 @@ struct LaneProgram {
   LaneProgram(World& w, const Shape& s, u32 lane, u64 seed)
       : world(w), shape(s), self(lane), random(seed), m(w.words), written(s.pages) {
     m.turns_max = s.turns_max;
+    m.bringer = {[](void* program, u64 page, u64 frame) {
+                   return static_cast<LaneProgram*>(program)->bring(page, frame);
+                 },
+                 this};
     lane_state.turn = lane * 7;
   }
 
+  bool bring(u64 page, u64 frame) {
+    if (random() % 100 >= shape.at_hand_percent) return false;
+    std::memcpy(&world.frames[frame * kWords], world.pages[page].data(), kWords * 8);
+    return true;
+  }
   void run_to_outcome() {
     while (lane_state.at < At::pinned) step(m, lane_state);
   }
@@ -191,6 +201,7 @@ TEST_P(ProtocolSim, EveryByteIsRight) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   World world(shape);
   std::vector<LaneProgram> lanes;
+  lanes.reserve(kLanes);  // each is known by its address
   for (u32 i = 0; i < kLanes; ++i) lanes.emplace_back(world, shape, i, seed + i);
   ServiceProgram service(world, shape, seed + kLanes);
   std::atomic<bool> stop{false};
@@ -244,6 +255,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ProtocolSim,
                                          Shape{"reads", 16, 8, 40, 1000, 0, 0, 30, false, kNever},
                                          Shape{"writes", 16, 8, 40, 1000, 30, 0, 30, false, kNever},
                                          Shape{"trouble", 6, 2, 30, 1000, 20, 5, 30, true, 400},
+                                         Shape{"half at hand", 6, 2, 30, 1000, 20, 5, 30, true, 400, 50},
+                                         Shape{"all at hand", 1, 2, 5, 1000, 20, 0, 0, false, kNever, 100},
                                          Shape{"all resident", 64, 16, 40, 20000, 10, 0, 0, false, kNever}),
                          [](const auto& p) {
                            std::string name = p.param.name;

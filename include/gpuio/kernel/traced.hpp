@@ -71,6 +71,7 @@ class Directory {
   using Place = traced::Place;
   using Lane = device::Lane<Directory>;
   static constexpr bool kPlants = false;
+  static constexpr bool kBrings = false;
   static constexpr bool faulty(device::Fault) { return false; }
 
   // The lane's cells belong to the caller, who binds them; `lane` goes through this machine from now on.

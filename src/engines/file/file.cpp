@@ -1,6 +1,7 @@
 #include "engines/file/file.hpp"
 
 #include <liburing.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -10,6 +11,7 @@
 #include "base/platform/system_error.hpp"
 #include "base/uri.hpp"
 #include "engines/file/open_file.hpp"
+#include "io/regions.hpp"
 
 namespace gpuio::io {
 namespace {
@@ -171,6 +173,25 @@ Result<TargetInfo> FileTarget::info() const {
     if (!why.empty()) info.reason += (info.reason.empty() ? "" : "; ") + why;
   }
   return info;
+}
+
+// What the page cache has.
+std::uint64_t FileTarget::read_at_hand(std::uint64_t offset, std::span<std::byte> to) const {
+  if (!shared_->options.page_cache || file_->asked_direct || !has(file_->caps, Cap::read)) return 0;
+  if (offset > kOffsetMax || to.size() > kOffsetMax - offset) return 0;
+  std::uint64_t done = 0;
+  if (file_->worth_looking())
+    while (done < to.size()) {
+      const iovec rest = {to.data() + done, to.size() - done};
+      const auto moved =
+          ::preadv2(file_->cached.native(), &rest, 1, static_cast<off_t>(offset + done), RWF_NOWAIT);
+      if (moved < 0 && errno == EOPNOTSUPP) file_->probe_refused.store(true, std::memory_order_relaxed);
+      if (moved <= 0) break;
+      done += static_cast<std::uint64_t>(moved);
+    }
+  if (done == to.size()) file_->found();
+  else file_->missed();
+  return done;
 }
 
 Result<std::unique_ptr<Engine>> make_file_engine(const FileOptions& options) {

@@ -192,6 +192,35 @@ TEST_P(FileEngineTest, PartlyCachedFilesAreReadWhole) {
   EXPECT_EQ(read(**t, 4095, 40 * 4096), content.substr(4095, 40 * 4096));
 }
 
+TEST_P(FileEngineTest, AtHandIsWhatThePageCacheHas) {
+  const std::string content(64 * 4096, 'x'), path = make("file", content);
+  auto t = open(path);
+  ASSERT_TRUE(t);
+  const bool looks = GetParam().options.page_cache && !(*t)->info()->route.starts_with("io_uring, O_DIRECT");
+  std::string seen(content.size(), '.');
+  const auto at_hand = [&] { return (*t)->read_at_hand(0, std::as_writable_bytes(std::span(seen))); };
+  EXPECT_EQ(at_hand(), looks ? content.size() : 0);
+  if (looks) {
+    EXPECT_EQ(seen, content);
+  }
+  // Written past the page cache, the file is nowhere in it.
+  const int fd = ::open(path.c_str(), O_WRONLY | O_DIRECT);
+  if (fd < 0) GTEST_SKIP() << "no direct IO here";
+  alignas(4096) static std::byte page[4096] = {};
+  for (int i = 0; i < 64; ++i) ASSERT_EQ(::pwrite(fd, page, 4096, i * 4096), 4096);
+  ::close(fd);
+  EXPECT_LT(at_hand(), content.size());
+  // Also where it has missed for long: now and then it looks again.
+  for (int i = 0; i < 100; ++i) at_hand();
+  EXPECT_EQ(read(**t, 0, content.size()), std::string(content.size(), '\0'));
+  std::uint64_t most = 0;
+  for (int i = 0; i < 32; ++i) most = std::max(most, at_hand());
+  if (looks) {
+    EXPECT_EQ(most, content.size());
+    EXPECT_EQ(seen, std::string(content.size(), '\0'));
+  }
+}
+
 TEST_P(FileEngineTest, TheRouteAndItsReasonAreTold) {
   auto t = open(make("file", "x"), kRead);
   ASSERT_TRUE(t);

@@ -33,6 +33,18 @@ struct OpenFile {
 
   std::atomic<std::uint32_t> writes_to_ring{0};  // so many writes go there, as one into the cache was slow
 
+  // Is a look into the page cache worth its system call? Of a file that was not there often, now and then.
+  bool worth_looking() const {
+    constexpr std::uint32_t kColdStreak = 8, kColdProbe = 16;
+    const std::uint32_t misses = cold.load(std::memory_order_relaxed);
+    return !probe_refused.load(std::memory_order_relaxed) &&
+           (misses < kColdStreak || misses % kColdProbe == 0);
+  }
+  void found() {
+    if (cold.load(std::memory_order_relaxed)) cold.store(0, std::memory_order_relaxed);
+  }
+  void missed() { cold.store(cold.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
+
   bool use_direct() const { return direct.is_open() && !direct_refused.load(std::memory_order_relaxed); }
 };
 
@@ -53,6 +65,7 @@ class FileTarget final : public Target {
       : shared_(std::move(shared)), file_(std::move(file)) {}
   ~FileTarget() override;
   Result<TargetInfo> info() const override;
+  std::uint64_t read_at_hand(std::uint64_t offset, std::span<std::byte> to) const override;
   const std::shared_ptr<OpenFile>& file() const { return file_; }
 
  private:

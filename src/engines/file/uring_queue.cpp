@@ -24,8 +24,6 @@ constexpr std::uint64_t kCancelTag =
 constexpr std::uint64_t kSlotBits = 16, kSlotMask = (1u << kSlotBits) - 1;
 constexpr std::uint32_t kFileSlots = 64;       // registered descriptors: two a file, direct-mapped by id
 constexpr std::uint64_t kPinMax = 1ull << 30;  // the kernel registers no larger piece of memory
-constexpr std::uint32_t kColdStreak = 8,
-                        kColdProbe = 16;  // after 8 misses in a row, look into the cache every 16th time
 
 // So many operations at once go to the ring, which copies what is resident too: one system call for all of
 // them costs less than one for each.
@@ -173,23 +171,20 @@ void UringQueue::accept(Op& op, bool in_batch) {
 // Copies what the page cache holds, without sleeping; true when that ended the operation.
 bool UringQueue::copy_resident(Transfer& t) {
   OpenFile& file = *t.file;
-  if (options_.page_cache && !file.probe_refused.load(std::memory_order_relaxed)) {
-    const std::uint32_t cold = file.cold.load(std::memory_order_relaxed);
-    if (cold < kColdStreak || cold % kColdProbe == 0) {
-      while (t.plan()) {
-        const auto moved = ::preadv2(t.fd(), t.vectors.data(), static_cast<int>(t.vector_count),
-                                     static_cast<off_t>(t.position()), RWF_NOWAIT);
-        if (moved < 0) {
-          if (errno == EOPNOTSUPP) file.probe_refused.store(true, std::memory_order_relaxed);
-          break;
-        }
-        if (cold) file.cold.store(0, std::memory_order_relaxed);
-        if (t.settle(moved)) return true;
+  if (options_.page_cache && file.worth_looking()) {
+    while (t.plan()) {
+      const auto moved = ::preadv2(t.fd(), t.vectors.data(), static_cast<int>(t.vector_count),
+                                   static_cast<off_t>(t.position()), RWF_NOWAIT);
+      if (moved < 0) {
+        if (errno == EOPNOTSUPP) file.probe_refused.store(true, std::memory_order_relaxed);
+        break;
       }
-      if (t.done == t.total) return true;
+      file.found();
+      if (t.settle(moved)) return true;
     }
-    file.cold.store(cold + 1, std::memory_order_relaxed);
+    if (t.done == t.total) return true;
   }
+  file.missed();
   // Nothing here or no way to know: a file too large to be kept in memory is read past the cache.
   t.bypass_cache = file.read_direct_when_cold;
   return false;

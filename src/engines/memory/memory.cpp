@@ -55,6 +55,13 @@ class MemoryTarget final : public Target {
     return info;
   }
   std::byte* address() const override { return block_->memory.data(); }
+  std::uint64_t read_at_hand(std::uint64_t offset, std::span<std::byte> to) const override {
+    const std::uint64_t size = block_->size.load(std::memory_order_acquire);
+    const std::uint64_t bytes =
+        has(caps_, Cap::read) && offset < size ? std::min(size - offset, to.size()) : 0;
+    std::memcpy(to.data(), block_->memory.data() + offset, bytes);
+    return bytes;
+  }
 
   const std::shared_ptr<Block>& block() const { return block_; }
   Caps caps() const { return caps_; }

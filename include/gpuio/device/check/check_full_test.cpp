@@ -19,6 +19,7 @@ TEST(SoundFull, NoStateIsWrong) {
   all.may[0] = all.may[1] = kRead | kWrite | kSpan;
   worlds.push_back(all);
   worlds.push_back({.name = "three lanes", .lanes = 3, .late = true});
+  worlds.push_back({.name = "three lanes, bytes at hand", .lanes = 3, .brings = true});
   Config three{.name = "three lanes, three pages, two buckets", .lanes = 3, .pages = 3, .buckets = 2};
   three.may[0] = three.may[1] = three.may[2] = kRead;
   worlds.push_back(three);

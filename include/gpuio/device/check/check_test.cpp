@@ -67,6 +67,8 @@ std::vector<Config> sound() {
              c.may[2] = kFlush;
            }),
       staging(1),
+      at_hand(),
+      with(leaver_live(), "bytes at hand, live", [](Config& c) { c.brings = true; }),
       with(trouble(2), "readers in trouble", reads),
       with(Config{}, "three readers",
            [&](Config& c) {
@@ -148,6 +150,7 @@ std::vector<Config> planted() {
       remove(Fault::publish_relaxed, "staging copy published without release", staging(2), nothing),
       remove(Fault::wait_relaxed, "claimer waits without acquire", one_way(), stale),
       remove(Fault::ask_relaxed, "request published before its payload", one_way(), nothing),
+      remove(Fault::say_relaxed, "own answer published before the bytes", at_hand(), nothing),
       remove(Fault::win_ignores_sequence, "any answer counts", one_way(), nothing),
       remove(Fault::orphan_unreaped, "orphans not reaped", one_way_live(),
              [](Config& c) {

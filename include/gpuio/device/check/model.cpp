@@ -149,10 +149,10 @@ u64 Model::cas(Field f, u64 i, u64 expected, u64 desired, Order o, Scope c) {
   return change(f, i, o, c, [=](u64 w) { return w == expected ? desired : w; });
 }
 
-void Model::copy_staged(u64 box, u64 frame) {
+void Model::copy(u64 frame, const u8* page) {
   const u32 f = dense(config, frame);
   if (self == kLanesMax) {
-    std::memcpy(s.data[f], s.service[box].payload, kLanesMax);
+    std::memcpy(s.data[f], page, kLanesMax);
     return;
   }
   Actor& a = s.actor[self];
@@ -164,21 +164,31 @@ void Model::copy_staged(u64 box, u64 frame) {
   b.kind = 2;
   b.frame = u8(f);
   b.life = s.life[f];
-  std::memcpy(b.value, s.service[box].payload, kLanesMax);
+  std::memcpy(b.value, page, kLanesMax);
+}
+
+void Model::copy_staged(u64 box, u64 frame) { copy(frame, s.service[box].payload); }
+
+bool Model::bring(const Lane<Model>& l) {
+  if (!config.brings || !choose()) return false;
+  u8 page[kLanesMax];
+  for (u32 x = 0; x < kLanesMax; ++x) page[x] = u8(l.page * 16 + s.backing[l.page][x]);
+  copy(l.frame, page);
+  return true;
 }
 
 std::string show(const Config& c, const State& before, const State& after, u32 actor) {
   static constexpr const char* kNames[] = {
-      "probe",         "pin",          "undo",           "mark dirty",   "unpin",
-      "lease",         "lease: take",  "ticket",         "lock",         "probe again",
-      "claim",         "unlock",       "flush: probe",   "clean: load",  "clean",
-      "write request", "begin fill",   "post what",      "post where",   "post control",
-      "post ask",      "wait",         "read hint",      "read control", "read answer",
-      "win",           "copy",         "publish status", "publish",      "redirty",
-      "unpin frame",   "free control", "free lease",     "turn",         "bypass wait",
-      "read status",   "drop failed",  "drop",           "orphan",       "bypass low",
-      "bypass high",   "pinned",       "bypassed",       "failed",       "left",
-      "done"};
+      "probe",         "pin",         "undo",         "mark dirty",     "unpin",
+      "lease",         "lease: take", "ticket",       "lock",           "probe again",
+      "claim",         "unlock",      "flush: probe", "clean: load",    "clean",
+      "write request", "begin fill",  "post what",    "post where",     "post control",
+      "post ask",      "say",         "wait",         "read hint",      "read control",
+      "read answer",   "win",         "copy",         "publish status", "publish",
+      "redirty",       "unpin frame", "free control", "free lease",     "turn",
+      "bypass wait",   "read status", "drop failed",  "drop",           "orphan",
+      "bypass low",    "bypass high", "pinned",       "bypassed",       "failed",
+      "left",          "done"};
   std::string text = actor < kLanesMax ? "lane " + std::to_string(actor) + ": "
                      : actor < kHost   ? "memory of lane " + std::to_string(actor - kDrain)
                      : actor == kHost  ? "host"

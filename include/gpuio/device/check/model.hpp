@@ -37,6 +37,7 @@ struct Config {
   u32 leavers = 0;     // mask of lanes that may run out of time
   bool parks = false;  // ... and come back
   bool bypass = false, staged = false, late = false, stale = false;
+  bool brings = false;   // a lane may find its page's bytes at hand
   bool ordered = false;  // user-level acquire and release between lanes
   bool live = false;     // look for livelocks too
   bool loops = false;    // lane 0 never ends while another runs
@@ -77,6 +78,7 @@ struct Model {
   using Small = u8;
   using Place = u8;
   static constexpr bool kPlants = true;
+  static constexpr bool kBrings = true;
   static inline Fault planted = Fault::none;
   static bool faulty(Fault f) { return f == planted; }
 
@@ -120,6 +122,7 @@ struct Model {
   void touch(u64) {}
   u64 rotate(u64 turn) const { return (turn + 1) & (std::max(mailboxes(), probes()) - 1); }
   void copy_staged(u64 box, u64 frame);
+  bool bring(const Lane<Model>&);
 
   u64 load(Field, u64 index, Order, Scope);
   void store(Field, u64 index, u64 value, Order, Scope);
@@ -134,6 +137,7 @@ struct Model {
   u64 change(Field, u64 index, Order, Scope, auto f);
   void before(Order, Scope);
   void after(Order);
+  void copy(u64 frame, const u8* page);
 };
 
 // ---- One state. Plain bytes without meaning between them: it is hashed and compared as memory.

@@ -34,4 +34,10 @@ inline Config staging(u32 second) {
       .name = "staging", .uses = {2, second, 0}, .failures = 1, .staged = true, .late = true, .stale = true};
 }
 
+// Lanes may find at hand what they miss, and bring it themselves.
+inline Config at_hand() {
+  return {
+      .name = "bytes at hand", .uses = {2, 1, 0}, .failures = 1, .late = true, .stale = true, .brings = true};
+}
+
 }  // namespace gpuio::device::check

@@ -8,8 +8,10 @@
 //    needed, and the bytes of all lanes travel at once.
 // All are dropped before a worker waits.
 //
-// A worker that goes through an array in order asks for the pages ahead of it: an access that leaves at its
-// first turn, so that its request stays posted for whoever comes by.
+// A page whose bytes are at hand (in memory, in the page cache) the worker that misses it brings itself: it
+// finds them in its own processor's cache then. Of others, a worker that goes through an array in order asks
+// for those ahead of it: an access that leaves at its first turn, so that its request stays posted for
+// whoever comes by.
 //
 // Threading: a worker is one thread; the words are shared. Lifetime: within a workgroup. Errors: a status a
 // lane. Once the abort word is set whatever is not in a window answers it at once.
@@ -39,6 +41,7 @@ struct OnDemandArray {
   // Reading in order: the page read last, the first that was not asked for, how far ahead to be.
   u64 page = device::kNoPage, asked = 0;
   u32 ahead = 0;
+  bool at_hand = false;  // the page missed last
 };
 
 // Eight lanes' accesses: bit l of `active` for lane l. The caller zeroes value and status.
@@ -70,6 +73,7 @@ class Worker {
   // `arrays` outlive it. `turn`: this worker's own, it spreads workers over mailboxes and ways.
   Worker(const PageTable& table, OnDemandArray* arrays, u32 count, u32 turn)
       : table_(table), m_(table.words), arrays_(arrays), count_(count), turn_(turn) {
+    m_.bringer = table.bringer;
     if (!table.pins) return;
     waited_ = table.pins->waited();
     pins_ = table.pins->lease();
@@ -274,10 +278,12 @@ class Worker {
     });
     for (u32 i = 0; i < n; ++i) begin(misses[i], a, x, misses[i].lane.page);
     m_.begin_waiting();
+    const u32 brought = m_.brought, asked = m_.asked;
     if (n == 1) {
       Lane& l = misses[0].lane;
       while (l.at < At::turn && l.at != At::wait) device::step(m_, l);
-      if (l.at < At::pinned) read_ahead(a, l.page);
+      a.at_hand &= m_.asked == asked;
+      if (l.at == At::wait && m_.asked != asked) read_ahead(a, l.page);
     }
     bool failed = false;
     for (u32 open = n; open;)
@@ -290,6 +296,7 @@ class Worker {
         failed |= settle(a, x, miss, n == 1);
         open -= miss.lanes == 0;
       }
+    a.at_hand = m_.asked == asked && (a.at_hand || m_.brought != brought);
     return failed;
   }
 
@@ -326,14 +333,16 @@ class Worker {
   }
 
   // --- Pages that will be wanted ---
-  // Asks for the page and does not wait for it.
+  // Asks for the page and does not wait for it: neither for the host nor for a copy.
   void ask(u64 page) {
     if (find(page) != kNoFrame) return;
     Lane l;
     l.turn = turn_++;
     device::begin_access(m_, l, page, u64{0}, u64{0});
     const u64 turns = std::exchange(m_.turns_max, 0);
+    m_.bringer = {};
     while (l.at < At::pinned) device::step(m_, l);
+    m_.bringer = table_.bringer;
     m_.turns_max = turns;
     if (l.at != At::pinned) return;
     device::release(m_, l, false);
@@ -342,6 +351,10 @@ class Worker {
 
   void read_ahead(OnDemandArray& a, u64 page) {
     if (page == a.page) return;
+    if (a.at_hand) {
+      a.page = page;
+      return;
+    }
     const bool in_order = page == a.page + 1;
     a.page = page;
     a.ahead = in_order ? std::min(std::max(2 * a.ahead, 2u), table_.ahead_max) : 0;
