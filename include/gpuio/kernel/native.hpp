@@ -22,8 +22,7 @@
 // mailboxes.
 #pragma once
 
-#include <gpuio/kernel/native/ondemand_lane.hpp>
-#include <gpuio/kernel/native/segment.hpp>
+#include <gpuio/kernel/native/ahead.hpp>
 
 namespace gpuio::kernel::native {
 
@@ -75,6 +74,22 @@ class Workgroup {
     leave_segment<K, Id>(lane, kept);
   }
 
+  // What the chunks will want of pages that are pinned, if that can be known.
+  template <u32 Id, class S, u32 First, u32 Count>
+  GPUIO_INLINE void look_ahead() {
+    if constexpr (kFull<StartMask<K>>) {
+      if constexpr (Ahead<K, S, First, Count>::kAny) {
+        if (!context_.on_demand.worker.pinned().keys) return;
+        for (u32 c = 0; c < kChunks<K>; ++c) {
+          ChunkValues<K> values;
+          const Lane<K> lane{context_, group_, values, c * kLanes};
+          enter_segment<K, Id>(lane, kept_ + std::size_t(c) * facts.kept_bytes);
+          Ahead<K, S, First, Count>::run(lane);
+        }
+      }
+    }
+  }
+
   template <u32 Begin, u32 End>
   GPUIO_INLINE Flow section() {
     return from<Section<K, Begin, End>, 0>();
@@ -95,6 +110,7 @@ class Workgroup {
         return n;
       }();
       constexpr u32 chunks = same_for_all<K, S, First, count>() ? 1 : kChunks<K>;
+      if constexpr (chunks > 1) look_ahead<facts.segment[S::kAt[First]], S, First, count>();
       for (u32 c = 0; c < chunks; ++c)
         chunk<facts.segment[S::kAt[First]]>(c, [](Lane<K> lane, auto& mask) GPUIO_LAMBDA {
           Jumped none;
@@ -205,6 +221,10 @@ class Workgroup {
     U counter = U(first);
     for (u64 n = 0; n < trips.least; ++n, counter += U(step)) {
       set_shared<loop.counter>(T(counter));
+      if constexpr (kChunks<K> > 1) {
+        using S = Section<K, loop.body, facts.own_end[I]>;
+        look_ahead<id, S, 0, S::kCount>();
+      }
       for (u32 c = 0; c < kChunks<K>; ++c)
         chunk<id>(c, [](Lane<K> lane, auto& mask) GPUIO_LAMBDA {
           Jumped none;

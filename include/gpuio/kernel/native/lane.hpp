@@ -492,6 +492,8 @@ struct Lane {
   GPUIO_INLINE void ondemand_load(const M& mask);
   template <u32 I, class M>
   GPUIO_INLINE auto ondemand_fetch(const M& mask);
+  template <u32 I>
+  GPUIO_INLINE void prefetch_pinned();
 
   // --- Atomics. A workgroup is one thread's, so those on its shared memory are plain. ---
   template <u32 I, class M>

@@ -31,7 +31,12 @@ namespace gpuio::kernel::native {
 // One on-demand array as one worker sees it.
 struct OnDemandArray {
   u64 first_page = 0, length = 0;  // elements
-  u32 element_shift = 0;           // log2 of the elements of a page
+  u32 element_shift = 0;           // log2 of the elements of a page: at least 6
+  u64 salt = 0;                    // of its keys
+
+  // Tells the page of any index from all others of all arrays, whether the array has it or not: the six bits
+  // that a page number leaves say which array it is.
+  GPUIO_INLINE u64 key(u64 index) const { return (index >> element_shift) ^ salt; }
 
   // The window: elements [first, first + count) lie at `at`. `whole`: where eight in a row may begin in it.
   u64 first = 0, count = 0, whole = 0;
@@ -78,7 +83,8 @@ class Worker {
     waited_ = table.pins->waited();
     pins_ = table.pins->lease();
     if (!pins_) return;
-    pinned_.pins = pins_->pins();
+    pinned_.keys = pins_->keys();
+    pinned_.arrays = pins_->arrays();
     pinned_.mask = pins_->mask();
   }
   ~Worker() {
@@ -93,7 +99,8 @@ class Worker {
 
   // What the pins hold, for lanes to look into.
   struct Pinned {
-    const Pin* pins = nullptr;
+    const u64* keys = nullptr;
+    const std::byte* const* arrays = nullptr;
     u32 mask = 0;
   };
   const Pinned& pinned() const { return pinned_; }
@@ -227,9 +234,10 @@ class Worker {
     });
     u32 missing = 0;
     for_lanes(lanes, [&](u32 l) {
-      const Pin* const kept = pins_ ? pinned_.pins + (u32(page[l]) & pinned_.mask) : nullptr;
-      if (kept && kept->page == page[l]) {
-        x.value[l] = element<T>(kept->array, x.index[l]);
+      const u64 key = a.key(x.index[l]);
+      const u32 slot = u32(key) & pinned_.mask;
+      if (pins_ && pinned_.keys[slot] == key) {
+        x.value[l] = element<T>(pinned_.arrays[slot], x.index[l]);
         return;
       }
       if (frame[l] == kNoFrame || !pin(page[l], frame[l])) {
@@ -238,8 +246,11 @@ class Worker {
       }
       const std::byte* const at = frame_at(frame[l]);
       x.value[l] = element<T>(at, x.index[l] & mask);
-      const Pin fresh{page[l], at - ((page[l] - a.first_page) << table_.page_shift)};
-      const u32 let_go = pins_ ? pins_->keep(fresh, frame[l]) : frame[l];
+      const u64 in_array = page[l] - a.first_page;
+      const Pin fresh{key, at - (in_array << table_.page_shift)};
+      // Whoever finds a pin asks for no length: a page that is not whole is not kept.
+      const bool keeps = pins_ && (in_array + 1) << a.element_shift <= a.length;
+      const u32 let_go = keeps ? pins_->keep(fresh, frame[l]) : frame[l];
       if (let_go != kNoFrame) unpin(let_go);
     });
     return missing;
@@ -401,6 +412,8 @@ struct OnDemandOf {
 };
 template <class K>
 class OnDemandOf<K, true> {
+  static_assert(kOnDemandArrays<K> < 63, "native code of a kernel knows up to 62 on-demand arrays");
+
  public:
   template <class Group>
   explicit OnDemandOf(const Group& g)
@@ -411,6 +424,7 @@ class OnDemandOf<K, true> {
       if (param.kind != ParamKind::on_demand) continue;
       arrays_[n].first_page = g.arguments[p].value;
       arrays_[n].length = g.arguments[p].count;
+      arrays_[n].salt = arrays_[n].first_page ^ u64(n) << 58;
       arrays_[n++].element_shift = table_.page_shift - u32(std::countr_zero(size_of(param.type)));
     }
   }

@@ -23,15 +23,14 @@ template <class T, class Index, class M>
 GPUIO_INLINE bool read_pinned(const Worker& worker, const OnDemandArray& a, const Index& index, const M& mask,
                               T* value) {
   const Worker::Pinned& pinned = worker.pinned();
-  if (!pinned.pins) return false;
-  const auto read = [&](u32 l) {
-    const u64 at = u64(index[l]), page = a.first_page + (at >> a.element_shift);
-    const Pin& pin = pinned.pins[u32(page) & pinned.mask];
-    if (pin.page != page || at >= a.length) return false;
-    value[l] = element<T>(pin.array, at);
+  if (!pinned.keys) return false;
+  return each_lane_while(mask, [&](u32 l) {
+    const u64 at = u64(index[l]), key = a.key(at);
+    const u32 slot = u32(key) & pinned.mask;
+    if (pinned.keys[slot] != key) return false;
+    value[l] = element<T>(pinned.arrays[slot], at);
     return true;
-  };
-  return each_lane_while(mask, read);
+  });
 }
 
 // The status instruction whose place holds the status of the on-demand load `of`: the first that asks for it;
@@ -91,6 +90,23 @@ GPUIO_INLINE void Lane<K>::ondemand_load(const M& mask) {
     }
   }
   *slots<I>() = loaded<i.type>(ondemand_fetch<I>(mask));
+}
+
+// All lanes' elements that lie in pages that the worker keeps.
+template <class K>
+template <u32 I>
+GPUIO_INLINE void Lane<K>::prefetch_pinned() {
+  constexpr Inst i = k.insts[I];
+  const OnDemandArray& array = context.on_demand.template array<i.a>();
+  const Worker::Pinned& pinned = context.on_demand.worker.pinned();
+  const auto index = places<i.b, Full>();
+  each_lane(Full{}, [&](u32 l) {
+    const u64 at = u64(index[l]), key = array.key(at);
+    const u32 slot = u32(key) & pinned.mask;
+    if (pinned.keys[slot] != key) return;
+    __builtin_prefetch(pinned.arrays[slot] + at * size_of(i.type));
+    asm volatile("");  // g++ takes a function that only prefetches for one that does nothing
+  });
 }
 
 template <class K>

@@ -25,11 +25,13 @@ namespace gpuio::kernel::native {
 using device::u32;
 using device::u64;
 
-// What a lane looks at.
+// A page that is pinned: its key (OnDemandArray::key), and where the array would begin if all of it lay
+// around this page.
 struct Pin {
-  u64 page = device::kNoPage;
-  const std::byte* array = nullptr;  // where the array would begin if all of it lay around this page
+  u64 key;
+  const std::byte* array;
 };
+inline constexpr u64 kNoKey = ~u64{0};
 
 class PinTable {
  public:
@@ -43,20 +45,22 @@ class PinTable {
   }
 
   // For who has the lease.
-  const Pin* pins() const { return pins_; }
+  const u64* keys() const { return keys_; }  // kNoKey where there is none
+  const std::byte* const* arrays() const { return arrays_; }
   u32 mask() const { return mask_; }
   // Keeps a pin that was taken, in place of the one that was there; its frame, or kNone.
   static constexpr u32 kNone = ~u32{0};
   u32 keep(const Pin& pin, u32 frame) {
-    const u32 slot = u32(pin.page) & mask_;
+    const u32 slot = u32(pin.key) & mask_;
     u32 replaced = kNone;
-    if (pins_[slot].page != device::kNoPage) {
+    if (keys_[slot] != kNoKey) {
       replaced = sides_[slot].frame;
     } else {
       sides_[held_].slot = slot;
       word(held_).store(held_ + 1, std::memory_order_relaxed);
     }
-    pins_[slot] = pin;
+    keys_[slot] = pin.key;
+    arrays_[slot] = pin.array;
     sides_[slot].frame = frame;
     return replaced;
   }
@@ -66,7 +70,7 @@ class PinTable {
     for (u32 i = 0; i < held_; ++i) {
       const u32 slot = sides_[i].slot;
       unpin(sides_[slot].frame);
-      pins_[slot].page = device::kNoPage;
+      keys_[slot] = kNoKey;
     }
     word(held_).store(0, std::memory_order_relaxed);
   }
@@ -82,7 +86,8 @@ class PinTable {
   alignas(64) u32 leased_ = 0;
   u32 held_ = 0;
   u32 mask_ = 0;
-  Pin* pins_ = nullptr;
+  u64* keys_ = nullptr;
+  const std::byte** arrays_ = nullptr;
   Side* sides_ = nullptr;
 };
 
@@ -107,10 +112,12 @@ struct PinTables {
     for (u32 i = 0; i < tables; ++i) {
       PinTable* const made = new (table + i) PinTable;
       made->mask_ = pins - 1;
-      made->pins_ = reinterpret_cast<Pin*>(next);
-      made->sides_ = reinterpret_cast<PinTable::Side*>(next += pins * sizeof(Pin));
+      made->keys_ = reinterpret_cast<u64*>(next);
+      made->arrays_ = reinterpret_cast<const std::byte**>(next += pins * sizeof(u64));
+      made->sides_ = reinterpret_cast<PinTable::Side*>(next += pins * sizeof(std::byte*));
       next += pins * sizeof(PinTable::Side);
-      std::uninitialized_default_construct_n(made->pins_, pins);
+      std::uninitialized_fill_n(made->keys_, pins, kNoKey);
+      std::uninitialized_fill_n(made->arrays_, pins, nullptr);
       std::uninitialized_default_construct_n(made->sides_, pins);
     }
   }

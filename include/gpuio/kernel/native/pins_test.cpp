@@ -40,11 +40,11 @@ TEST_F(Pins, WhatIsKeptIsFoundAndLetGoOnce) {
   EXPECT_EQ(t.keep({4, nullptr}, 32), 31u);  // where 12 was
   EXPECT_EQ(t.keep({0, nullptr}, 33), PinTable::kNone);
   EXPECT_EQ(t.keep({11, nullptr}, 34), 30u);  // where 3 was
-  EXPECT_EQ(t.pins()[4].page, 4u);
-  EXPECT_EQ(t.pins()[3].page, 11u);
+  EXPECT_EQ(t.keys()[4], 4u);
+  EXPECT_EQ(t.keys()[3], 11u);
   EXPECT_EQ(dropped(t), (std::map<u32, int>{{32, 1}, {33, 1}, {34, 1}}));
   EXPECT_FALSE(t.holds_any());
-  for (u32 i = 0; i < 8; ++i) EXPECT_EQ(t.pins()[i].page, device::kNoPage);
+  for (u32 i = 0; i < 8; ++i) EXPECT_EQ(t.keys()[i], kNoKey);
   EXPECT_EQ(t.keep({5, nullptr}, 35), PinTable::kNone);
   EXPECT_EQ(dropped(t), (std::map<u32, int>{{35, 1}}));
 }
@@ -95,7 +95,7 @@ TEST_F(Pins, NoneIsLostAmongThreads) {
           if (t) t->drop(unpin);
           if (tables_.wait(unpin) == waited) ++waited;
         }
-        if (t && t->pins()[page & t->mask()].page == page) {
+        if (t && t->keys()[page & t->mask()] == page) {
           if (pins[page].load() <= 0) ADD_FAILURE() << "page " << page << " is kept, and not pinned";
           continue;
         }
