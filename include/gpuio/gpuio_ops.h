@@ -64,7 +64,8 @@ GPUIO_API const char* gpuio_dtype_name(gpuio_dtype_t dtype);
 
 typedef struct {
   bool b_transposed;  // b is n x k: each column of the product's in one row, as weights are kept
-  bool tf32;          // f32 operands are rounded to 10 bits of fraction first, as matrix units take them
+  bool tf32;          // f32 operands are rounded to 10 bits of fraction first, as matrix units take them;
+                      // ties to even, or on those units away from zero
   const gpuio_tensor_t* scale_a;  // f32, m: a row of a is what it holds times this (a token's scale)
   const gpuio_tensor_t* scale_b;  // f32, n: so for a column of the product (a channel's); of i4 n x ceil(k /
                                   // 128): one for every 128 of k
@@ -76,7 +77,8 @@ typedef struct {
 // same b. a and b: f32, f16, bf16, f8e4m3, f8e5m2, i8, both of one type; or a f16 or bf16 with b i4,
 // transposed. c: f32, f16, bf16; of i8 without scales and bias also i32, exact. options may be NULL. Error:
 // at most (k + 3) s of what |a| |b| with the scales and the bias sum to, and u of the result; products of f8,
-// i8 and 16-bit floats are exact.
+// i8 and 16-bit floats are exact. On GPUs whose matrix units add products of f8 with 13 bits (sm_89) 2^-11 of
+// what |a| |b| sum to.
 GPUIO_API gpuio_error_t gpuio_matmul(gpuio_context_t ctx, const gpuio_tensor_t* a, const gpuio_tensor_t* b,
                                      const gpuio_tensor_t* c, const gpuio_matmul_options_t* options,
                                      gpuio_stream_t stream);

@@ -90,17 +90,37 @@ struct Alignment {
 
 MatmulSpec spec_of(const Product& p, const Way& way) {
   MatmulSpec spec{.product = p, .way = way};
-  Alignment a(p.a), b(p.b);
-  a.at(p.a_at), a.elements(p.a_row), a.elements(p.a_batch), a.elements(p.k);
-  b.elements(p.b_batch);
+  Alignment a(p.a), b(p.b), c(p.c);
+  a.at(p.a_at), a.elements(p.a_row), a.elements(p.a_batch);
+  b.elements(p.b_batch), c.elements(p.c_batch);
   for (std::uint32_t i = 0; i < p.parts; ++i) {
     const Product::Part& part = p.part[i];
-    b.at(part.b_at), b.elements(part.b_row), b.elements(p.b_transposed ? p.k : part.n);
+    b.at(part.b_at), b.elements(part.b_row);
+    c.at(part.c_at), c.elements(part.c_row), c.elements(part.n);
+    if (!p.b_transposed) b.elements(part.n);
   }
-  spec.bytes_a = a.of(way, way.rows, true);
-  spec.bytes_b = b.of(way, way.columns, p.b_transposed);
+  const bool rows_begin = a.bytes == 16 && b.bytes == 16;  // what is left of k is loaded otherwise
+  a.elements(p.k);
+  if (p.b_transposed) b.elements(p.k);
+  if (!way.units()) {
+    spec.bytes_a = a.of(way, way.rows, true);
+    spec.bytes_b = b.of(way, way.columns, p.b_transposed);
+    return spec;
+  }
+  // Of these loads there are few, or alignment forbids better: up to four elements, words of i4.
+  const auto few = [](const Alignment& of) {
+    return std::uint32_t(std::min<std::uint64_t>(of.bytes, of.type == Dtype::i4 ? 4 : bits_of(of.type) / 2));
+  };
+  spec.bytes_a = few(a);
+  spec.bytes_b = p.b == Dtype::i4 && b.bytes < 4 ? 0 : few(b);
+  // Copies keep the order of elements; columns of b in rows of bytes have to change it.
+  const bool in_order = p.b_transposed || bits_of(p.b) > 8;
+  spec.copies = rows_begin && in_order && (p.b != Dtype::i4 || spec.bytes_b == 4);
+  spec.pairs = c.bytes * 8 >= 2 * bits_of(p.c);
   return spec;
 }
+
+constexpr std::uint64_t kRowsLeast = 16;  // tiles of so few there are of every kind
 
 std::uint64_t tiles(const Product& p, const Way& way) {
   std::uint64_t across = 0;
@@ -188,24 +208,38 @@ Result<Product> product_of(const Tensor& a, const Tensor& b, const Tensor& c, co
   return p;
 }
 
-bool possible(const gpu::DeviceInfo& device, const Way& way) {
+bool possible(const gpu::DeviceInfo& device, const Way& way, const Product& p) {
   if (way.native()) return device.native_code.available;
-  return way.lanes() <= device.lanes_max && way.shared_bytes() <= device.shared_bytes_max;
+  if (way.lanes() > device.lanes_max || way.shared_bytes() > device.shared_bytes_max) return false;
+  if (!way.units()) return true;
+  const int capability = device.major * 10 + device.minor;
+  const bool eighths = p.a == Dtype::f8e4m3 || p.a == Dtype::f8e5m2;
+  if (device.backend != gpu::Backend::cuda || capability < (eighths ? 89 : 80)) return false;
+  if (p.a == Dtype::f32 && !p.tf32) return false;
+  // A lane's sums are to fit its registers: twice those of products in groups, and what 8-bit floats become
+  // on the way, since sm_90 multiplies them as f16.
+  const std::uint32_t sums = way.rows * way.columns / way.lanes();
+  return sums * (p.in_groups() ? 2 : 1) <= (eighths ? 64 : 128);
 }
 
 std::size_t way_of_size(const gpu::DeviceInfo& device, const Product& product) {
-  // The largest tiles of which there are some for each unit, of those whose rows are not mostly empty; else
-  // the one with the most tiles.
+  // Of the tiles whose rows are not mostly empty the largest of which there are some for each unit, else
+  // those of which there are the most. Native on the CPU device, with matrix units where there are such.
+  const auto kind = [&](const Way& way) { return way.native() ? 2 : way.units() ? 1 : 0; };
+  int of_kind = 0;
+  for (const Way& way : kWays)
+    if (possible(device, way, product)) of_kind = std::max(of_kind, kind(way));
   std::size_t best = 0;
   std::uint64_t most = 0;
   for (std::size_t i = kWays.size(); i-- > 0;) {
     const Way& way = kWays[i];
-    if (!possible(device, way) || way.native() != device.native_code.available) continue;
+    if (kind(way) != of_kind || !possible(device, way, product)) continue;
     // A driver for the CPU takes long to compile large tiles, and keeps their sums in memory.
     if (!way.native() && device.vendor == gpu::Vendor::cpu && way.lane_rows * way.lane_columns > 16) continue;
-    const std::uint64_t count = tiles(product, way);
-    if (count >= 2 * std::uint64_t{device.compute_units} && (way.native() || way.rows <= 2 * product.m))
-      return i;
+    if (!way.native() && way.rows > std::max<std::uint64_t>(2 * std::uint64_t{product.m}, kRowsLeast))
+      continue;
+    const std::uint64_t count = tiles(product, way), each = way.units() ? 1 : 2;
+    if (count >= each * device.compute_units) return i;
     if (count > most) best = i, most = count;
   }
   return best;
@@ -233,7 +267,8 @@ Status launch(const Place& place, const Product& product, std::size_t way_index)
   const auto kernel = place.kernels.get(
       {Operation::matmul,
        {product.a, product.b, product.c, product.bias_type},
-       {std::uint32_t(way_index), flags, product.parts, spec.bytes_a, spec.bytes_b}},
+       {std::uint32_t(way_index), flags, product.parts, spec.bytes_a, spec.bytes_b,
+        std::uint32_t(spec.copies) | std::uint32_t(spec.pairs) << 1}},
       "matmul", {traced.lanes(), 1, 1}, [&spec](kernel::Ctx k) { trace_matmul(k, spec); },
       way.native() ? native_matmul(product, way) : gpu::Native{});
   if (!kernel) return kernel.error();

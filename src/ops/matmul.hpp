@@ -2,7 +2,8 @@
 //
 // A Product is checked tensors as numbers: up to three products of the same a, whose columns lie side by side
 // in the grid (the projections of attention; otherwise one). A Way is how: a tile of the traced kernel, which
-// every device runs, or a block of the native one, which the CPU device runs. All ways give results within
+// every device runs, one of the kernel for matrix units (CUDA), or a block of the native one, which the CPU
+// device runs. All ways give results within
 // the stated error; not the same bits, as they add in other orders. Pure but for launch; any thread.
 //
 //   auto product = product_of(a, b, c, options);
@@ -31,6 +32,9 @@ struct Product {
   std::array<Part, kPartsMax> part{};
 
   bool integers() const { return a == Dtype::i8; }  // sums in i32
+  // Matrix units sum so many products at a time in parts of their own: those of i4 share a scale, and for
+  // 8-bit floats the units of sm_89 and sm_90 keep 13 bits behind the point of their sums.
+  bool in_groups() const { return b == Dtype::i4 || a == Dtype::f8e4m3 || a == Dtype::f8e5m2; }
   std::uint64_t columns() const { return std::uint64_t{part[0].n} + part[1].n + part[2].n; }
   bool empty() const { return m == 0 || batch == 0 || columns() == 0; }
 };
@@ -39,27 +43,45 @@ struct Product {
 Result<Product> product_of(const Tensor& a, const Tensor& b, const Tensor& c, const MatmulOptions& options);
 
 // A tile of rows x columns, `depth` of k at a time. Each lane of the traced kernel sums lane_rows x
-// lane_columns; a native way has none.
+// lane_columns. A way of matrix units has none of these: its subgroups, warps_down x warps_across, sum a part
+// of the tile each, `depth` counts bytes, and so many stages of it are on their way or being read. A native
+// way has neither.
 struct Way {
   std::string_view name;
   std::uint32_t rows, columns, depth, lane_rows, lane_columns;
-  bool native() const { return lane_rows == 0; }
-  std::uint32_t lanes() const { return rows / lane_rows * (columns / lane_columns); }
-  std::uint32_t shared_bytes() const { return (rows + columns + 8) * depth * 4; }
+  std::uint32_t stages = 0, warps_down = 0, warps_across = 0;
+  constexpr bool units() const { return stages != 0; }
+  constexpr bool native() const { return lane_rows == 0 && !units(); }
+  std::uint32_t lanes() const {
+    return units() ? warps_down * warps_across * 32 : rows / lane_rows * (columns / lane_columns);
+  }
+  std::uint32_t shared_bytes() const {
+    return units() ? (rows + columns) * (depth + 16) * stages : (rows + columns + 8) * depth * 4;
+  }
 };
-inline constexpr std::array<Way, 11> kWays{{{"16x64x16", 16, 64, 16, 4, 4},
+inline constexpr std::array<Way, 20> kWays{{{"16x64x16", 16, 64, 16, 4, 4},
                                             {"32x32x16", 32, 32, 16, 4, 4},
                                             {"64x64x16", 64, 64, 16, 4, 4},
                                             {"64x64x32", 64, 64, 32, 8, 4},
                                             {"128x64x16", 128, 64, 16, 8, 8},
                                             {"128x128x16", 128, 128, 16, 8, 8},
                                             {"128x128x8", 128, 128, 8, 8, 8},
+                                            {"units 16x32, 8 of 64", 16, 32, 64, 0, 0, 8, 1, 4},
+                                            {"units 16x128, 4 of 64", 16, 128, 64, 0, 0, 4, 1, 4},
+                                            {"units 64x64, 4 of 64", 64, 64, 64, 0, 0, 4, 2, 2},
+                                            {"units 128x64, 3 of 64, 8 warps", 128, 64, 64, 0, 0, 3, 4, 2},
+                                            {"units 128x64, 3 of 64", 128, 64, 64, 0, 0, 3, 2, 2},
+                                            {"units 128x128, 4 of 32, 8 warps", 128, 128, 32, 0, 0, 4, 2, 4},
+                                            {"units 128x128, 2 of 64", 128, 128, 64, 0, 0, 2, 2, 2},
+                                            {"units 128x128, 4 of 32", 128, 128, 32, 0, 0, 4, 2, 2},
+                                            {"units 128x256, 2 of 32", 128, 256, 32, 0, 0, 2, 2, 4},
                                             {"native 48x64", 48, 64, 256, 0, 0},
                                             {"native 48x256", 48, 256, 256, 0, 0},
                                             {"native 192x256", 192, 256, 256, 0, 0},
                                             {"native 240x512", 240, 512, 256, 0, 0}}};
-// Whether the device can: enough lanes and shared memory, native code on the CPU device only.
-bool possible(const gpu::DeviceInfo& device, const Way& way);
+// Whether the device can: enough lanes and shared memory, native code on the CPU device only, matrix units
+// that take the product's types (f32 only where it may be rounded to tf32).
+bool possible(const gpu::DeviceInfo& device, const Way& way, const Product& product);
 // What was measured to be the fastest, or where nobody has measured, what should be.
 std::size_t way_for(const Place& place, const Product& product);
 std::size_t way_of_size(const gpu::DeviceInfo& device, const Product& product);
@@ -93,13 +115,16 @@ enum Slot : std::uint32_t {
 static_assert(kSlots <= Plan::kArgumentsMax);
 
 // What the traced kernel is specialised for: the product's types and flags, the way, and how many bytes of a
-// and of b a lane loads at once (4 to 16 of what is so aligned, 0: an element).
+// and of b a lane loads at once (4 to 16 of what is so aligned, 0: an element). For matrix units also whether
+// rows of both begin where copies of 16 bytes can, and those of c where pairs of elements can.
 struct MatmulSpec {
   Product product;
   Way way;
   std::uint32_t bytes_a = 0, bytes_b = 0;
+  bool copies = false, pairs = false;
 };
 void trace_matmul(kernel::Ctx k, const MatmulSpec& spec);
+void trace_matmul_units(kernel::Ctx k, const MatmulSpec& spec);
 gpu::Native native_matmul(const Product& product, const Way& way);
 
 }  // namespace gpuio::ops

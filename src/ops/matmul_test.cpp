@@ -73,10 +73,43 @@ class Matmul : public OpsTest {
       for (std::size_t j = 0; j < bytes; ++j) ASSERT_EQ(int(x.c.host[i * bytes + j]), 0xA5) << "between rows";
     }
   }
+  // As the device would do it, and where it can be tried also on matrix units.
   void expect_right(const Case& x) {
     ASSERT_EQ(run([&](const Place& p) { return matmul(p, x.a, x.b, x.c, x.options); }).message(), "")
         << describe(x.a) << " by " << describe(x.b);
     expect_product(x);
+    if (!units_can_be_tried()) return;
+    std::memset(x.c.host, 0xA5, (x.c.extent() * bits_of(x.c.type) + 7) / 8);
+    expect_right_by(x, kSmallUnits);
+  }
+  // Whether GPUs may do it in that way.
+  bool expect_right_by(const Case& x, std::size_t way) {
+    const Product product = must(product_of(x.a, x.b, x.c, x.options));
+    if (!possible(with_capability(9, 0), kWays[way], product)) return false;
+    if (x.options.tf32) without_ties(x.a), without_ties(x.b);
+    EXPECT_EQ(run([&](const Place& p) { return launch(p, product, way); }).message(), "") << kWays[way].name;
+    expect_product(x);
+    return true;
+  }
+  // Matrix units round a tie to tf32 away from zero.
+  static void without_ties(const Array& t) {
+    for (std::uint64_t i = 0; i < t.extent(); ++i) {
+      std::uint32_t bits = 0;
+      std::memcpy(&bits, t.host + i * 4, 4);
+      bits += (bits & 0x1fff) == 0x1000;
+      std::memcpy(t.host + i * 4, &bits, 4);
+    }
+  }
+  // For the CPU device matrix units are no way, but it has their operations and tells whether one is right.
+  bool units_can_be_tried() const { return device_->info().backend != gpu::Backend::vulkan; }
+  static constexpr std::size_t kSmallUnits = 9;
+  static_assert(kWays[kSmallUnits].rows == 64 && kWays[kSmallUnits].units());
+  static gpu::DeviceInfo with_capability(int major, int minor) {
+    gpu::DeviceInfo info;
+    info.backend = gpu::Backend::cuda, info.vendor = gpu::Vendor::nvidia;
+    info.major = major, info.minor = minor;
+    info.compute_units = 132, info.lanes_max = 1024, info.shared_bytes_max = 48 * 1024;
+    return info;
   }
 };
 
@@ -198,18 +231,22 @@ TEST_P(Matmul, NaNsAndInfinitiesStayInTheirRowsAndColumns) {
   const Array a = matrix("a", Dtype::f16, {20, 40}), b = matrix("b", Dtype::f16, {40, 20}),
               c = matrix("c", Dtype::f16, {20, 20});
   a.set(3 * 40 + 7, NAN), b.set(39 * 20 + 5, INFINITY), a.set(39, 1);
-  ASSERT_EQ(run([&](const Place& p) { return matmul(p, a, b, c, {}); }).message(), "");
-  for (std::uint64_t i = 0; i < 20; ++i)
-    for (std::uint64_t j = 0; j < 20; ++j)
-      EXPECT_EQ(std::isnan(c.at(i * 20 + j)) || std::isinf(c.at(i * 20 + j)), i == 3 || j == 5)
-          << i << " " << j;
-  EXPECT_EQ(c.at(5), INFINITY);
+  const auto product = must(product_of(a, b, c, {}));
+  for (const std::size_t way : {way_of_size(device_->info(), product), kSmallUnits}) {
+    if (way == kSmallUnits && !units_can_be_tried()) continue;
+    ASSERT_EQ(run([&](const Place& p) { return launch(p, product, way); }).message(), "");
+    for (std::uint64_t i = 0; i < 20; ++i)
+      for (std::uint64_t j = 0; j < 20; ++j)
+        EXPECT_EQ(std::isnan(c.at(i * 20 + j)) || std::isinf(c.at(i * 20 + j)), i == 3 || j == 5)
+            << i << " " << j;
+    EXPECT_EQ(c.at(5), INFINITY);
+  }
 }
 
 TEST_P(Matmul, EveryWayIsRight) {
   std::size_t tried = 0;
   for (std::size_t way = 0; way < kWays.size(); ++way) {
-    if (!possible(device_->info(), kWays[way])) continue;
+    if (kWays[way].units() || !possible(device_->info(), kWays[way], Product{})) continue;
     for (const bool transposed : {way % 2 == 0}) {
       const std::uint64_t m = transposed ? 130 : 66, k = transposed ? 48 : 33, n = transposed ? 144 : 131;
       Case x{.a = matrix("a", Dtype::bf16, {m, k}),
@@ -226,6 +263,65 @@ TEST_P(Matmul, EveryWayIsRight) {
     ++tried;
   }
   EXPECT_GE(tried, 4u);
+}
+
+TEST_P(Matmul, EveryWayOfMatrixUnitsIsRight) {
+  if (!units_can_be_tried()) GTEST_SKIP() << "kernels for Vulkan have no matrix units";
+  std::size_t tried = 0;
+  for (std::size_t way = 0; way < kWays.size(); ++way) {
+    if (!kWays[way].units()) continue;
+    const bool small = kWays[way].rows * kWays[way].columns <= 64 * 64;  // of which all types are tried
+    for (const Dtype type : kOperands)
+      for (const bool i4 : {false, true})
+        for (const bool aligned : {true, false}) {
+          if (i4 && type != Dtype::f16 && type != Dtype::bf16) continue;
+          if (!small && type != Dtype::bf16 && !(type == Dtype::i8 && aligned)) continue;
+          const bool transposed = i4 || (way + aligned) % 2 == 0;
+          // More stages than are on their way at once, groups of i4, and something left.
+          const std::uint64_t k = !aligned ? 131 : bits_of(type) == 8 ? 296 : bits_of(type) == 16 ? 168 : 88;
+          const std::uint64_t m = small ? kWays[way].rows + 3 : 5, n = kWays[way].columns + (aligned ? 8 : 3),
+                              gap = aligned ? 24 : 0;
+          Case x{.a = matrix("a", type, {m, k}, gap),
+                 .b = transposed ? matrix("b", i4 ? Dtype::i4 : type, {n, k}, gap)
+                                 : matrix("b", type, {k, n}, aligned ? 8 : 0),
+                 .c = matrix("c", aligned ? Dtype::f32 : Dtype::bf16, {m, n})};
+          x.options.b_transposed = transposed, x.options.tf32 = type == Dtype::f32;
+          const Array scales = numbers("scale_b", Dtype::f32, {n, (k + 127) / 128});
+          if (i4) x.options.scale_b = scales, x.scale_b = &scales;
+          SCOPED_TRACE(fmt::format("{}, {} by {}", kWays[way].name, describe(x.a), describe(x.b)));
+          tried += expect_right_by(x, way);
+        }
+  }
+  EXPECT_GE(tried, 45u);
+}
+
+TEST_P(Matmul, MatrixUnitsAreForDevicesThatHaveThem) {
+  const auto ways = [](const gpu::DeviceInfo& device, const Product& p) {
+    std::size_t count = 0;
+    for (const Way& way : kWays) count += way.units() && possible(device, way, p);
+    return count;
+  };
+  const auto with = [](Dtype type, bool tf32 = false) {
+    Product p{.a = type, .b = type, .tf32 = tf32, .m = 4096, .k = 4096};
+    p.part[0].n = 4096;
+    return p;
+  };
+  const auto bf16 = with(Dtype::bf16);
+  EXPECT_EQ(ways(device_->info(), bf16), device_->info().backend == gpu::Backend::cuda ? 9u : 0u);
+  EXPECT_EQ(ways(with_capability(7, 5), bf16), 0u);
+  EXPECT_EQ(ways(with_capability(8, 0), bf16), 9u);
+  EXPECT_EQ(ways(with_capability(8, 0), with(Dtype::f8e4m3)), 0u);
+  EXPECT_GT(ways(with_capability(8, 9), with(Dtype::f8e4m3)), 0u);
+  EXPECT_EQ(ways(with_capability(9, 0), with(Dtype::f32)), 0u);
+  EXPECT_EQ(ways(with_capability(9, 0), with(Dtype::f32, true)), 9u);
+  EXPECT_FALSE(kWays[way_of_size(device_->info(), bf16)].units());
+  EXPECT_FALSE(kWays[way_of_size(with_capability(7, 5), bf16)].units());
+  const Way& large = kWays[way_of_size(with_capability(9, 0), bf16)];
+  EXPECT_TRUE(large.units());
+  EXPECT_EQ(large.rows * large.columns, 128u * 256);
+  Product one = bf16;
+  one.m = 1;
+  EXPECT_EQ(kWays[way_of_size(with_capability(9, 0), one)].name, "units 16x32, 8 of 64");
 }
 
 TEST_P(Matmul, ThreeProjectionsInOneLaunch) {
@@ -255,12 +351,26 @@ TEST_P(Matmul, ThreeProjectionsInOneLaunch) {
               }).message(),
               "");
     EXPECT_EQ(kernels_->size(), before + 1);
+    const auto expect_all = [&] {
+      for (std::size_t i = 0; i < 3; ++i) {
+        Case one{.a = x, .b = w[i], .c = y[i]};
+        one.options.b_transposed = true;
+        if (t.scaled) one.scale_a = &scale_x, one.scale_b = &scale[i];
+        expect_product(one);
+      }
+    };
+    expect_all();
+    if (t.x == Dtype::f32 || !units_can_be_tried()) continue;
+    Product all;
     for (std::size_t i = 0; i < 3; ++i) {
-      Case one{.a = x, .b = w[i], .c = y[i]};
-      one.options.b_transposed = true;
-      if (t.scaled) one.scale_a = &scale_x, one.scale_b = &scale[i];
-      expect_product(one);
+      const Product one =
+          must(product_of(x, w[i], y[i], {.b_transposed = true, .scale_a = scale_x, .scale_b = scale[i]}));
+      if (i == 0) all = one;
+      else all.part[all.parts++] = one.part[0];
+      std::memset(y[i].host, 0xA5, y[i].bytes().size());
     }
+    ASSERT_EQ(run([&](const Place& p) { return launch(p, all, kSmallUnits); }).message(), "");
+    expect_all();
   }
   const auto f = [&](std::string_view name, std::vector<std::uint64_t> shape) {
     return array(name, Dtype::f32, shape);

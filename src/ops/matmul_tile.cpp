@@ -3,7 +3,7 @@
 //
 // In shared memory both tiles have k outside: a lane's operands of one k lie side by side.
 
-#include "ops/matmul.hpp"
+#include "ops/matmul_body.hpp"
 
 namespace gpuio::ops {
 namespace {
@@ -11,20 +11,6 @@ namespace {
 using namespace gpuio::kernel;
 
 constexpr u32 kPad = 4;  // a row of a tile begins in another bank than the one before, and stays aligned
-constexpr u32 kPanel =
-    8;  // tiles one below the other that follow each other, so that they share b in a cache
-
-constexpr Type storage_of(Dtype type) {
-  switch (type) {
-    case Dtype::f32: return Type::f32;
-    case Dtype::f16: return Type::f16;
-    case Dtype::bf16: return Type::bf16;
-    case Dtype::i32: return Type::i32;
-    case Dtype::i8: return Type::i8;
-    default: return Type::u8;  // floats of 8 bits; i4 by pairs
-  }
-}
-constexpr u32 log2_of(u32 power) { return u32(std::countr_zero(power)); }
 
 // One operand of a tile, as its loads see it.
 struct Operand {
@@ -42,80 +28,21 @@ struct Operand {
   u32 elements() const { return bytes == 0 ? 1 : bytes * 8 / bits_of(type); }  // of a load
 };
 
-class Matmul {
+class Lanes : MatmulBody {
  public:
-  Matmul(Ctx k, const MatmulSpec& spec)
-      : k_(k),
-        t_(k.tracer()),
-        b_(t_.build),
-        p_(spec.product),
-        w_(spec.way),
-        spec_(spec),
-        sum_(p_.integers() ? Type::i32 : Type::f32) {
-    const auto buffer = [&](Dtype type, u32 bytes) {
-      b_.param(ParamKind::in, bytes == 0 ? storage_of(type) : Type::u32);
-    };
-    buffer(p_.a, spec.bytes_a);
-    buffer(p_.b, spec.bytes_b);
-    b_.param(ParamKind::out, storage_of(p_.c));
-    buffer(Dtype::f32, 0);
-    buffer(Dtype::f32, 0);
-    buffer(p_.bias_type, 0);
-    for (u32 slot = kM; slot < kSlots; ++slot)
-      b_.param(ParamKind::scalar, slot <= kBatch || (slot >= kN && slot < kBRow) ? Type::u32 : Type::u64);
-    tile_a_ = b_.shared(sum_, w_.depth * (w_.rows + kPad));
-    tile_b_ = b_.shared(sum_, w_.depth * (w_.columns + kPad));
-  }
+  Lanes(Ctx k, const MatmulSpec& spec)
+      : MatmulBody(k, spec, parameter(spec.product.a, spec.bytes_a), parameter(spec.product.b, spec.bytes_b)),
+        tile_a_(b_.shared(sum_, w_.depth * (w_.rows + kPad))),
+        tile_b_(b_.shared(sum_, w_.depth * (w_.columns + kPad))) {}
 
   void trace() {
-    const auto m = scalar<u32>(kM);
-    const auto down = tiles(m, w_.rows);
-    std::array<u32, kPartsMax> end{};  // of each part, in tiles from the left
-    for (u32 i = 0; i < p_.parts; ++i) {
-      const auto own = tiles(scalar<u32>(kN + i), w_.columns);
-      end[i] = i == 0 ? own.id() : (value<u32>(end[i - 1]) + own).id();
-    }
-    const auto across = value<u32>(end[p_.parts - 1]);
-    const auto all = down * across, total = all * scalar<u32>(kBatch);
-    for (auto tile : k_.range(k_.cta(), total, k_.nctas())) {
-      const Val<u32> product = tile / all, rest = tile % all;
-      const Val<u32> panel = across * kPanel, top = rest / panel * kPanel, in_panel = rest % panel;
-      const Val<u32> high = min(down - top, kPanel);
-      const Val<u32> row = (top + in_panel % high) * w_.rows, column = in_panel / high;
-      one_tile(product, row, column, end);
-    }
+    each_tile([this](const Tile& tile) { one_tile(tile); });
   }
 
  private:
-  template <class T>
-  Val<T> value(u32 id) const {
-    return {&t_, id};
-  }
-  template <class T>
-  Val<T> scalar(u32 slot) const {
-    return {&t_, b_.argument(slot)};
-  }
-  Val<u32> tiles(const Val<u32>& n, u32 size) const {  // n + size - 1 may not fit
-    return n / size + select(n % size == 0u, k_.val(0u), k_.val(1u));
-  }
-  // A part's, of three scalars.
-  template <class T>
-  Val<T> of_part(u32 slot) const {
-    u32 id = scalar<T>(slot).id();
-    for (u32 i = 1; i < p_.parts; ++i) id = b_.select(past_[i - 1], scalar<T>(slot + i).id(), id);
-    return value<T>(id);
-  }
+  static Type parameter(Dtype type, u32 bytes) { return bytes == 0 ? storage_of(type) : Type::u32; }
 
-  void one_tile(const Val<u32>& product, const Val<u32>& row, const Val<u32>& column_tile,
-                const std::array<u32, kPartsMax>& end) {
-    u32 left = k_.val(0u).id();
-    for (u32 i = 0; i + 1 < p_.parts; ++i) {
-      past_[i] = (column_tile >= value<u32>(end[i])).id();
-      left = b_.select(past_[i], end[i], left);
-    }
-    const Val<u32> column = (column_tile - value<u32>(left)) * w_.columns;
-    const Val<u32> m = scalar<u32>(kM), n = of_part<u32>(kN), depth = scalar<u32>(kK);
-    const Val<u64> nth = product.as<u64>();
+  void one_tile(const Tile& tile) {
     const Operand a{.type = p_.a,
                     .bytes = spec_.bytes_a,
                     .object = kA,
@@ -123,10 +50,10 @@ class Matmul {
                     .size = w_.rows,
                     .deep = true,
                     .scaled = false,
-                    .from = nth * scalar<u64>(kABatch),
+                    .from = tile.nth * scalar<u64>(kABatch),
                     .step = scalar<u64>(kARow),
-                    .first = row,
-                    .limit = m};
+                    .first = tile.row,
+                    .limit = tile.m};
     const Operand b{.type = p_.b,
                     .bytes = spec_.bytes_b,
                     .object = kB,
@@ -134,24 +61,24 @@ class Matmul {
                     .size = w_.columns,
                     .deep = p_.b_transposed,
                     .scaled = p_.scaled_b && p_.b == Dtype::i4,
-                    .from = of_part<u64>(kBFrom) + nth * scalar<u64>(kBBatch),
+                    .from = of_part<u64>(kBFrom) + tile.nth * scalar<u64>(kBBatch),
                     .step = of_part<u64>(kBRow),
-                    .first = column,
-                    .limit = n};
+                    .first = tile.column,
+                    .limit = tile.n};
     sums_.clear();
     const u32 zero = b_.constant(sum_, 0);
     for (u32 i = 0; i < w_.lane_rows * w_.lane_columns; ++i) {
       sums_.push_back(b_.var(sum_));
       b_.var_store(sums_.back(), zero);
     }
-    for (auto k0 : k_.range(0u, depth, w_.depth)) {
-      load(a, k0, depth);
-      load(b, k0, depth);
+    for (auto k0 : k_.range(0u, tile.depth, w_.depth)) {
+      load(a, k0, tile.depth);
+      load(b, k0, tile.depth);
       k_.barrier();
       for (auto k : k_.range(0u, w_.depth)) step(k);
       k_.barrier();
     }
-    store(nth, row, column, m, n);
+    store(tile);
   }
 
   // --- From memory to a tile
@@ -178,9 +105,7 @@ class Matmul {
     const Val<u64> index = select(there, inside, k_.val<u64>(0));
     std::vector<u32> values = elements(o, index);
     if (o.scaled) {
-      const Val<u64> groups = ((depth + (kGroup - 1)) / kGroup).as<u64>();
-      const Val<u64> group = of_part<u64>(kScaleFrom) + row.as<u64>() * groups + (place / kGroup).as<u64>();
-      const u32 scale = b_.load(kScaleB, select(there, group, k_.val<u64>(0)).id());
+      const u32 scale = scale_of(row, place, depth, there);
       for (u32& v : values) v = b_.binary(Op::mul, v, scale);
     }
     const u32 zero = b_.constant(sum_, 0);
@@ -276,53 +201,75 @@ class Matmul {
 
   // --- From sums to c
 
-  void store(const Val<u64>& nth, const Val<u32>& row, const Val<u32>& column, const Val<u32>& m,
-             const Val<u32>& n) {
-    const Val<u32> r0 = row + first_row(), c0 = column + first_column();
-    const bool scale_columns = p_.scaled_b && p_.b != Dtype::i4;
-    std::vector<u32> scales, biases;
-    for (u32 j = 0; j < w_.lane_columns; ++j) {
-      const Val<u32> c = c0 + spread(j, w_.lane_columns, w_.columns);
-      const Val<u64> at = select(c < n, c.as<u64>(), k_.val<u64>(0));
-      if (scale_columns) scales.push_back(b_.load(kScaleB, (of_part<u64>(kScaleFrom) + at).id()));
-      if (p_.biased) biases.push_back(b_.cast(Type::f32, b_.load(kBias, at.id())));
-    }
+  void store(const Tile& tile) {
+    const Val<u32> r0 = tile.row + first_row(), c0 = tile.column + first_column();
+    std::vector<Column> columns;
+    for (u32 j = 0; j < w_.lane_columns; ++j)
+      columns.push_back(column_at(tile, c0 + spread(j, w_.lane_columns, w_.columns)));
     for (u32 i = 0; i < w_.lane_rows; ++i) {
       const Val<u32> r = r0 + spread(i, w_.lane_rows, w_.rows);
-      GPU_IF(r < m) {
-        const Val<u64> to =
-            of_part<u64>(kCFrom) + nth * scalar<u64>(kCBatch) + r.as<u64>() * of_part<u64>(kCRow);
-        const u32 scale = p_.scaled_a ? b_.load(kScaleA, r.id()) : kNone;
+      GPU_IF(r < tile.m) {
+        const Row row = row_at(tile, r);
         for (u32 j = 0; j < w_.lane_columns; ++j) {
-          const Val<u32> c = c0 + spread(j, w_.lane_columns, w_.columns);
-          u32 v = b_.var_load(sums_[i * w_.lane_columns + j]);
-          if (p_.c != Dtype::i32) {
-            if (sum_ == Type::i32) v = b_.cast(Type::f32, v);
-            if (p_.scaled_a) v = b_.binary(Op::mul, v, scale);
-            if (scale_columns) v = b_.binary(Op::mul, v, scales[j]);
-            if (p_.biased) v = b_.binary(Op::add, v, biases[j]);
-            if (p_.c != Dtype::f32) v = b_.cast(storage_of(p_.c), v);
-          }
-          GPU_IF(c < n) b_.store(kC, (to + c.as<u64>()).id(), v);
+          const u32 v = finished(b_.var_load(sums_[i * w_.lane_columns + j]), row, columns[j]);
+          GPU_IF(columns[j].at < tile.n) b_.store(kC, (row.to + columns[j].at.as<u64>()).id(), v);
         }
       }
     }
   }
 
-  Ctx k_;
-  Tracer& t_;
-  Builder& b_;
-  const Product& p_;
-  const Way& w_;
-  const MatmulSpec& spec_;
-  const Type sum_;
-  u32 tile_a_ = kNone, tile_b_ = kNone;
-  std::array<u32, kPartsMax> past_{};  // whether the tile is right of a part's end
-  std::vector<u32> sums_;              // vars, by rows
+  u32 tile_a_, tile_b_;
+  std::vector<u32> sums_;  // vars, by rows
 };
 
 }  // namespace
 
-void trace_matmul(Ctx k, const MatmulSpec& spec) { Matmul(k, spec).trace(); }
+MatmulBody::MatmulBody(Ctx k, const MatmulSpec& spec, Type of_a, Type of_b)
+    : k_(k),
+      t_(k.tracer()),
+      b_(t_.build),
+      p_(spec.product),
+      w_(spec.way),
+      spec_(spec),
+      sum_(p_.integers() ? Type::i32 : Type::f32) {
+  b_.param(ParamKind::in, of_a);
+  b_.param(ParamKind::in, of_b);
+  b_.param(ParamKind::out, storage_of(p_.c));
+  for (const Type type : {Type::f32, Type::f32, storage_of(p_.bias_type)}) b_.param(ParamKind::in, type);
+  for (u32 slot = kM; slot < kSlots; ++slot)
+    b_.param(ParamKind::scalar, slot <= kBatch || (slot >= kN && slot < kBRow) ? Type::u32 : Type::u64);
+}
+
+u32 MatmulBody::scale_of(const Val<u32>& row, const Val<u32>& k, const Val<u32>& depth,
+                         const Val<bool>& there) const {
+  const Val<u64> groups = ((depth + (kGroup - 1)) / kGroup).as<u64>();
+  const Val<u64> group = of_part<u64>(kScaleFrom) + row.as<u64>() * groups + (k / kGroup).as<u64>();
+  return b_.load(kScaleB, select(there, group, k_.val<u64>(0)).id());
+}
+
+MatmulBody::Column MatmulBody::column_at(const Tile& tile, const Val<u32>& at) const {
+  const Val<u64> there = select(at < tile.n, at.as<u64>(), k_.val<u64>(0));
+  return {at, scales_columns() ? b_.load(kScaleB, (of_part<u64>(kScaleFrom) + there).id()) : kNone,
+          p_.biased ? b_.cast(Type::f32, b_.load(kBias, there.id())) : kNone};
+}
+
+MatmulBody::Row MatmulBody::row_at(const Tile& tile, const Val<u32>& at) const {
+  return {of_part<u64>(kCFrom) + tile.nth * scalar<u64>(kCBatch) + at.as<u64>() * of_part<u64>(kCRow),
+          p_.scaled_a ? b_.load(kScaleA, at.id()) : kNone};
+}
+
+u32 MatmulBody::finished(u32 sum, const Row& row, const Column& column) const {
+  if (p_.c == Dtype::i32) return sum;
+  u32 v = sum_ == Type::i32 ? b_.cast(Type::f32, sum) : sum;
+  if (row.scale != kNone) v = b_.binary(Op::mul, v, row.scale);
+  if (column.scale != kNone) v = b_.binary(Op::mul, v, column.scale);
+  if (column.bias != kNone) v = b_.binary(Op::add, v, column.bias);
+  return p_.c == Dtype::f32 ? v : b_.cast(storage_of(p_.c), v);
+}
+
+void trace_matmul(Ctx k, const MatmulSpec& spec) {
+  if (spec.way.units()) trace_matmul_units(k, spec);
+  else Lanes(k, spec).trace();
+}
 
 }  // namespace gpuio::ops

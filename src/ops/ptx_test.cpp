@@ -9,7 +9,7 @@
 #include <regex>
 #include <set>
 
-#include "ops/ops.hpp"
+#include "ops/matmul.hpp"
 
 namespace gpuio::ops {
 namespace {
@@ -194,6 +194,28 @@ TEST_P(Ptx, Products) {
   assemble();
 }
 
+// Every way that the device has, with rows that copies can take and without.
+class PtxUnits : public Ptx {};
+TEST_P(PtxUnits, Products) {
+  for (std::size_t way = 0; way < kWays.size(); ++way)
+    for (const Dtype type : {Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::f8e4m3, Dtype::i8, Dtype::i4}) {
+      const bool transposed = way % 2 == 0 || type == Dtype::i4;
+      for (const std::uint64_t k : {4096, type == Dtype::i4 ? 4090 : 4091}) {
+        const Dtype of_a = type == Dtype::i4 ? Dtype::bf16 : type;
+        const Tensor a = tensor("a", of_a, {512, k}),
+                     b = transposed ? tensor("b", type, {512, k}) : tensor("b", type, {k, 512}),
+                     c = tensor("c", Dtype::bf16, {512, 512});
+        MatmulOptions options{.b_transposed = transposed, .tf32 = type == Dtype::f32};
+        if (type == Dtype::i4) options.scale_b = tensor("scale of b", Dtype::f32, {512, 32});
+        const auto product = product_of(a, b, c, options);
+        ASSERT_TRUE(product) << product.error().message();
+        if (!kWays[way].units() || !possible(device_.info(), kWays[way], *product)) continue;
+        plan([&](const Place& p) { return launch(p, *product, way); });
+      }
+    }
+  assemble();
+}
+
 TEST_P(Ptx, Attention) {
   for (const Dtype type : kFloats)
     for (const std::uint64_t d : {32, 64, 128, 256})
@@ -205,8 +227,9 @@ TEST_P(Ptx, Attention) {
   assemble();
 }
 
-INSTANTIATE_TEST_SUITE_P(Sm, Ptx, ::testing::Values(75, 90),
-                         [](const auto& sm) { return "sm_" + std::to_string(sm.param); });
+constexpr auto kName = [](const auto& sm) { return "sm_" + std::to_string(sm.param); };
+INSTANTIATE_TEST_SUITE_P(Sm, Ptx, ::testing::Values(75, 90), kName);
+INSTANTIATE_TEST_SUITE_P(Sm, PtxUnits, ::testing::Values(80, 90), kName);
 
 }  // namespace
 }  // namespace gpuio::ops

@@ -37,7 +37,7 @@ std::optional<std::size_t> Choices::find(const Product& product) {
   const std::string_view name(reinterpret_cast<const char*>(kept->data()), kept->size());
   for (std::size_t i = 0; i < kWays.size();
        ++i)  // of another version of the library it may be no name of ours
-    if (kWays[i].name == name && possible(device_, kWays[i])) entry->second = i;
+    if (kWays[i].name == name && possible(device_, kWays[i], product)) entry->second = i;
   return entry->second;
 }
 
@@ -66,7 +66,7 @@ Result<std::string_view> tune_matmul(Kernels& kernels, const Tensor& a, const Te
   };
   std::vector<Candidate> candidates{{usual}};  // the first is measured whatever the budget
   for (std::size_t i = 0; i < kWays.size(); ++i)
-    if (i != usual && possible(device, kWays[i])) candidates.push_back({i});
+    if (i != usual && possible(device, kWays[i], *product)) candidates.push_back({i});
   const auto end = Clock::now() + std::chrono::microseconds(budget_us == 0 ? kDefaultUs : budget_us);
   Workspace workspace;
   std::size_t best = 0;

@@ -67,7 +67,8 @@ TEST_P(Tune, LaterCallsTakeWhatWasKeptWhicheverItIs) {
   make_tensors(33);
   const std::size_t before = kernels_->size();
   std::size_t other = 0;
-  while (!possible(device_->info(), kWays[other]) || other == way_of_size(device_->info(), product()))
+  while (!possible(device_->info(), kWays[other], product()) ||
+         other == way_of_size(device_->info(), product()))
     ++other;
   kernels_->choices.keep(product(), other);
   ASSERT_EQ(run([&](const Place& p) { return matmul(p, a, b, c, {}); }).message(), "");
