@@ -15,7 +15,9 @@ using namespace native;
 using namespace attention_slots;
 
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
-constexpr std::uint32_t kKeys = kNativeKeys, kFew = 4;
+constexpr std::uint32_t kKeys = kNativeKeys;
+constexpr std::uint32_t kFew = 4;  // queries for which keys are not packed, and keys that these take at once
+static_assert(kKeys % kFew == 0);
 
 constexpr std::uint32_t up(std::uint32_t n, std::uint32_t to) { return (n + to - 1) / to * to; }
 
@@ -203,26 +205,55 @@ struct Tile {
     }
   }
 
+  // Where the keys, or values, of `count` places from `at` on are as f32; zeros for those that are none.
+  GPUIO_INLINE void find(const Source& of, const Strides& strides, std::uint32_t at, std::uint32_t count,
+                         float* memory, const float** found) {
+    const float* const zeros = static_cast<float*>(std::memset(lines, 0, std::size_t{d} * 4));
+    if (!list && strides.token == d) {  // one behind the other: all at once
+      const float* const all = of.floats(memory, strides.at(batch, head, at), count * d);
+      for (std::uint32_t i = 0; i < kKeys; ++i) found[i] = i < count ? all + std::size_t{i} * d : zeros;
+      return;
+    }
+    for (std::uint32_t i = 0; i < kKeys; ++i)
+      found[i] = i < count && there(at + i)
+                     ? of.floats(memory + std::size_t{i} * d, strides.at(batch, head, key_at(at + i)), d)
+                     : zeros;
+  }
   GPUIO_INLINE void score_few(std::uint32_t low, std::uint32_t high, std::uint32_t at, std::uint32_t count) {
-    for (std::uint32_t j = 0; j < count; ++j) {
-      if (!there(at + j)) continue;
-      const float* const key = k.floats(lines, k_strides.at(batch, head, key_at(at + j)), d);
+    const float* all[kKeys];
+    find(k, k_strides, at, count, panel_k, all);
+    for (std::uint32_t j = 0; j < count; j += kFew) {
+      const float* const* const key = all + j;
       for (std::uint32_t r = low; r < high; ++r) {
         const float* const query = of_q + std::size_t{r} * d;
-        scores[std::size_t{r} * kKeys + j] = fold<float, 16>(
-            d, 0.0f, [&](std::uint64_t c) { return query[c] * key[c]; },
-            [](float a, float b) { return a + b; });
+        constexpr std::uint32_t kLanes = 8;
+        float partial[kFew][kLanes] = {};
+        std::uint32_t c = 0;
+        for (; c + kLanes <= d; c += kLanes)
+          for (std::uint32_t i = 0; i < kFew; ++i)
+            for (std::uint32_t l = 0; l < kLanes; ++l) partial[i][l] += query[c + l] * key[i][c + l];
+        for (; c < d; ++c)
+          for (std::uint32_t i = 0; i < kFew; ++i) partial[i][0] += query[c] * key[i][c];
+        for (std::uint32_t wide = kLanes / 2; wide > 0; wide /= 2)
+          for (std::uint32_t i = 0; i < kFew; ++i)
+            for (std::uint32_t l = 0; l < wide; ++l) partial[i][l] += partial[i][l + wide];
+        for (std::uint32_t i = 0; i < kFew; ++i) scores[std::size_t{r} * kKeys + j + i] = partial[i][0];
       }
     }
   }
   GPUIO_INLINE void add_few(std::uint32_t low, std::uint32_t high, std::uint32_t at, std::uint32_t count) {
-    for (std::uint32_t j = 0; j < count; ++j) {
-      if (!there(at + j)) continue;
-      const float* const value = v.floats(lines, v_strides.at(batch, head, key_at(at + j)), d);
+    const float* all[kKeys];
+    find(v, v_strides, at, count, panel_v, all);
+    for (std::uint32_t j = 0; j < count; j += kFew) {
+      const float* const* const value = all + j;
       for (std::uint32_t r = low; r < high; ++r) {
         float* const sum = sums + std::size_t{r} * columns;
-        const float weight = scores[std::size_t{r} * kKeys + j];
-        for (std::uint32_t c = 0; c < d; ++c) sum[c] += weight * value[c];
+        float weight[kFew];
+        for (std::uint32_t i = 0; i < kFew; ++i)
+          weight[i] = j + i < count ? scores[std::size_t{r} * kKeys + j + i] : 0.0f;
+        for (std::uint32_t c = 0; c < d; ++c)
+          sum[c] += (weight[0] * value[0][c] + weight[1] * value[1][c]) +
+                    (weight[2] * value[2][c] + weight[3] * value[3][c]);
       }
     }
   }

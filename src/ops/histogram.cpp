@@ -1,5 +1,6 @@
 // How often each value occurs: counted in shared memory where the counters fit, and added up at the end.
 
+#include "ops/native_forms.hpp"
 #include "ops/ops.hpp"
 #include "ops/rows.hpp"
 
@@ -60,7 +61,8 @@ Status histogram(const Place& place, const Tensor& x, const Tensor& counts) {
   if (counts.last() <= kNear) t.near = std::max(256u, std::bit_ceil(u32(counts.last())));
   const auto kernel = place.kernels.get(
       {Operation::histogram, {x.type, counts.type}, {t.width, t.near}}, "histogram", {kLanes, 1, 1},
-      [&](Ctx k) { counts.type == Dtype::u64 ? body<u64>(k, t) : body<u32>(k, t); });
+      [&](Ctx k) { counts.type == Dtype::u64 ? body<u64>(k, t) : body<u32>(k, t); },
+      [&] { return native_histogram(x.type, counts.type); });
   if (!kernel) return kernel.error();
   const std::array arguments{argument(x),
                              argument(counts),
@@ -69,7 +71,9 @@ Status histogram(const Place& place, const Tensor& x, const Tensor& counts) {
                              argument(rows->columns),
                              argument(u32(counts.last()))};
   const std::uint64_t items = rows->rows * ((rows->columns + kPart - 1) / kPart);
-  return place.plan.launch(*kernel, {.groups = {std::min(groups_for(items), kGroups), 1, 1}}, arguments);
+  gpu::Grid grid = place.grid(items, x.count() * bits_of(x.type) / 8);
+  grid.groups[0] = std::min(grid.groups[0], kGroups);
+  return place.plan.launch(*kernel, grid, arguments);
 }
 
 }  // namespace gpuio::ops

@@ -1,5 +1,6 @@
 // Rows gathered and scattered: a workgroup a row, its bytes in the largest words in which all rows begin.
 
+#include "ops/native_forms.hpp"
 #include "ops/ops.hpp"
 #include "ops/rows.hpp"
 
@@ -81,7 +82,8 @@ Status move_rows(const Place& place, bool gathers, const Tensor& x, const Tensor
   t.lanes = lanes_for(words, 1).lanes;
   const auto kernel = place.kernels.get(
       {gathers ? Operation::gather : Operation::scatter, {}, {t.wide_indices, t.bytes, t.lanes}},
-      gathers ? "gather_rows" : "scatter_rows", {t.lanes, 1, 1}, [&](Ctx k) { body(k, t); });
+      gathers ? "gather_rows" : "scatter_rows", {t.lanes, 1, 1}, [&](Ctx k) { body(k, t); },
+      [&] { return native_move(gathers, t.wide_indices, t.bytes); });
   if (!kernel) return kernel.error();
   const std::array arguments{gpu::Argument{x.address, x.extent() * size / unit},
                              gpu::Argument{y.address, y.extent() * size / unit},
@@ -91,7 +93,7 @@ Status move_rows(const Place& place, bool gathers, const Tensor& x, const Tensor
                              argument(x.stride[0] * size / unit),
                              argument(y.stride[0] * size / unit),
                              argument(words)};
-  return place.plan.launch(*kernel, {.groups = {groups_for(through.shape[0]), 1, 1}}, arguments);
+  return place.plan.launch(*kernel, place.grid(through.shape[0], 2 * through.count() * size), arguments);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ class Move : public OpsTest {
                   std::vector<std::uint64_t> stride) {
     const Array t = array(name, type, std::move(shape), std::move(stride));
     std::mt19937_64 random(7);
-    for (std::uint64_t i = 0; i < t.bytes().size(); ++i) t.host[i] = std::byte(random());
+    for (std::uint64_t i = 0, size = t.bytes().size(); i < size; ++i) t.host[i] = std::byte(random());
     return t;
   }
 };
@@ -46,6 +46,20 @@ TEST_P(Move, GathersRowsOfAnySize) {
         }
       }
     }
+}
+
+TEST_P(Move, ManyRowsThereAndBack) {
+  const std::uint64_t rows = 3000, columns = 65;
+  const Array x = scrambled("x", Dtype::f32, {rows, columns}, {columns, 1}),
+              y = array("y", Dtype::f32, {rows, columns}), z = array("z", Dtype::f32, {rows, columns}),
+              indices = array("indices", Dtype::u32, {rows});
+  for (std::uint64_t i = 0; i < rows; ++i) indices.set(i, double(i * 1009 % rows));
+  ASSERT_EQ(gathers(x, indices, y), "");
+  for (std::uint64_t i = 0; i < rows; ++i)
+    ASSERT_EQ(std::memcmp(y.host + i * columns * 4, x.host + i * 1009 % rows * columns * 4, columns * 4), 0)
+        << "row " << i;
+  ASSERT_EQ(scatters(y, indices, z), "");
+  EXPECT_EQ(std::memcmp(z.host, x.host, rows * columns * 4), 0);
 }
 
 TEST_P(Move, ScattersRowsAndLeavesTheOthers) {

@@ -3,8 +3,8 @@
 // A native form takes the arguments of its kernel in the same slots and does a workgroup's share of the work,
 // in f32 and f64, whatever the elements' type. It is a struct of what it is specialised for (types, flags)
 // whose `run` is compiled twice, for any processor and for wide vectors; load() keeps the one that this
-// processor takes. Its sums have an order that follows from their length alone: the same bits from both, and
-// wherever a tensor lies. Where the device's native_code is masked, kernels are interpreted instead.
+// processor takes. Its sums have an order that follows from their length alone: the same bits wherever a
+// tensor lies. Where the device's native_code is masked, kernels are interpreted instead.
 //
 // Threading: any; scratch is each thread's. Errors: NOMEM. Exceptions: none.
 //

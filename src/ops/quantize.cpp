@@ -1,5 +1,6 @@
 // Numbers of fewer bits and their scales: of rows and groups a workgroup each, of columns 32 at a time.
 
+#include "ops/native_forms.hpp"
 #include "ops/ops.hpp"
 #include "ops/rows.hpp"
 
@@ -185,10 +186,14 @@ Status launch(const Place& place, bool quantizes, const Tensor& x, const Tensor&
        {x.type, q.type},
        {std::uint32_t(scale), t.lanes, t.together}},
       quantizes ? "quantize" : "dequantize", block,
-      [&](Ctx k) { quantizes ? columns ? along_columns(k, t) : along_rows(k, t) : dequantize_body(k, t); });
+      [&](Ctx k) { quantizes ? columns ? along_columns(k, t) : along_rows(k, t) : dequantize_body(k, t); },
+      [&] {
+        return quantizes ? native_quantize(x.type, q.type, scale) : native_dequantize(x.type, q.type, scale);
+      });
   if (!kernel) return kernel.error();
   std::uint64_t work = x.shape[0];
-  if (columns) work = (x.last() + kColumns * t.together - 1) / (kColumns * t.together);
+  const std::uint64_t wide = place.kernels.native() ? kNativeColumns : kColumns * t.together;
+  if (columns) work = (x.last() + wide - 1) / wide;
   else if (quantizes && scale == ScaleBy::group) work *= scales.last();
   gpu::Argument of_q = argument(q);
   if (q.type == Dtype::i4) of_q.count = (q.extent() + 1) / 2;
@@ -200,7 +205,8 @@ Status launch(const Place& place, bool quantizes, const Tensor& x, const Tensor&
                              argument(u32(x.last())),
                              argument(scale == ScaleBy::group ? scales.stride[0] : std::uint64_t{1}),
                              argument(scales)};
-  return place.plan.launch(*kernel, {.groups = {groups_for(work), 1, 1}}, arguments);
+  return place.plan.launch(*kernel, place.grid(work, x.count() * (bits_of(x.type) + bits_of(q.type)) / 8),
+                           arguments);
 }
 
 }  // namespace

@@ -41,8 +41,8 @@ TEST_P(Quantize, ThereAndBackOfAnyShape) {
   for (const Dtype to : kTypes)
     for (const ScaleBy by : kScales)
       for (const Dtype from : {Dtype::f32, Dtype::bf16, Dtype::f16})
-        for (const auto& [rows, columns] :
-             std::vector<std::pair<std::uint64_t, std::uint64_t>>{{1, 1}, {3, 131}, {5, 256}, {70, 33}}) {
+        for (const auto& [rows, columns] : std::vector<std::pair<std::uint64_t, std::uint64_t>>{
+                 {1, 1}, {3, 131}, {5, 256}, {70, 33}, {3, 4231}}) {
           if (slow_to_compile() && (from != Dtype::f16 || columns != 131 || to == Dtype::f8e5m2)) continue;
           const Array x = array("x", from, {rows, columns}), q = array("q", to, {rows, columns}),
                       back = array("back", from, {rows, columns});

@@ -2,6 +2,7 @@
 
 #include "ops/random.hpp"
 
+#include "ops/native_forms.hpp"
 #include "ops/ops.hpp"
 
 namespace gpuio::ops {
@@ -85,14 +86,14 @@ Status random(const Place& place, Distribution distribution, std::uint64_t seed,
   if (Status s = needs_dense(y); !s) return s;
   if (y.count() == 0) return {};
   const std::uint64_t blocks = (offset % 4 + y.count() + 3) / 4;
-  const auto kernel =
-      place.kernels.get({Operation::random, {y.type}, {std::uint32_t(distribution)}}, "random",
-                        {kLanes, 1, 1}, [&](Ctx k) { body(k, distribution, y.type); });
+  const auto kernel = place.kernels.get(
+      {Operation::random, {y.type}, {std::uint32_t(distribution)}}, "random", {kLanes, 1, 1},
+      [&](Ctx k) { body(k, distribution, y.type); }, [&] { return native_random(distribution, y.type); });
   if (!kernel) return kernel.error();
   const std::array arguments{argument(y),      argument(y),         argument(seed),
                              argument(offset), argument(y.count()), argument(blocks)};
-  return place.plan.launch(*kernel, {.groups = {groups_for((blocks + kLanes - 1) / kLanes), 1, 1}},
-                           arguments);
+  // Drawing takes longer than writing.
+  return place.plan.launch(*kernel, place.grid((blocks + kLanes - 1) / kLanes, 4 * 16 * blocks), arguments);
 }
 
 }  // namespace gpuio::ops

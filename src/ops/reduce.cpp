@@ -1,6 +1,7 @@
 // Reductions of rows: a workgroup a chunk, and where there are several a second kernel over what they gave.
 
 #include "ops/fold.hpp"
+#include "ops/native_forms.hpp"
 
 namespace gpuio::ops {
 namespace {
@@ -52,7 +53,8 @@ Status fold_chunks(const Place& place, Fold fold, const Folding& f) {
   return with_folded_type(f.x.type, [&]<class T>(std::type_identity<T>) -> Status {
     const auto kernel = place.kernels.get(
         {Operation::reduce, {f.x.type, f.y_type}, {std::uint32_t(fold), f.chunks.lanes, width}}, "reduce",
-        {f.chunks.lanes, 1, 1}, [&](Ctx k) { body<T>(k, fold, f.x.type, f.y_type, f.chunks.lanes, width); });
+        {f.chunks.lanes, 1, 1}, [&](Ctx k) { body<T>(k, fold, f.x.type, f.y_type, f.chunks.lanes, width); },
+        [&] { return native_reduce(fold, f.x.type, f.y_type); });
     if (!kernel) return kernel.error();
     const std::array arguments{argument(f.x),
                                gpu::Argument{f.y, f.y_length},
@@ -61,8 +63,8 @@ Status fold_chunks(const Place& place, Fold fold, const Folding& f) {
                                argument(f.rows.columns),
                                argument(f.chunks.size),
                                argument(f.chunks.number)};
-    return place.plan.launch(*kernel, {.groups = {groups_for(f.rows.rows * f.chunks.number), 1, 1}},
-                             arguments);
+    const std::uint64_t bytes = f.rows.rows * f.rows.columns * bits_of(f.x.type) / 8;
+    return place.plan.launch(*kernel, place.grid(f.rows.rows * f.chunks.number, bytes), arguments);
   });
 }
 

@@ -1,6 +1,7 @@
 // Scans of rows: chunks are folded, what they gave is scanned, and each chunk is scanned from there.
 
 #include "ops/fold.hpp"
+#include "ops/native_forms.hpp"
 
 namespace gpuio::ops {
 namespace {
@@ -54,7 +55,8 @@ Status scan_chunks(const Place& place, Fold fold, bool exclusive, const Tensor& 
     const Traits t{fold, exclusive, starts != 0, x.type, y.type, chunks.lanes, 1};
     const auto kernel = place.kernels.get(
         {Operation::scan, {x.type, y.type}, {std::uint32_t(fold), exclusive, t.starts, t.lanes}}, "scan",
-        {t.lanes, 1, 1}, [&](Ctx k) { body<T>(k, t); });
+        {t.lanes, 1, 1}, [&](Ctx k) { body<T>(k, t); },
+        [&] { return native_scan(fold, exclusive, t.starts, x.type, y.type); });
     if (!kernel) return kernel.error();
     const std::uint64_t items = from.rows * chunks.number;
     const std::array arguments{argument(x),
@@ -66,7 +68,8 @@ Status scan_chunks(const Place& place, Fold fold, bool exclusive, const Tensor& 
                                argument(from.columns),
                                argument(chunks.size),
                                argument(chunks.number)};
-    return place.plan.launch(*kernel, {.groups = {groups_for(items), 1, 1}}, arguments);
+    return place.plan.launch(*kernel, place.grid(items, x.count() * (bits_of(x.type) + bits_of(y.type)) / 8),
+                             arguments);
   });
 }
 

@@ -2,6 +2,7 @@
 // largest (radix select), one collects what is not below it in the order of the row, and the k are sorted. A
 // workgroup a row; no step depends on timing.
 
+#include "ops/native_forms.hpp"
 #include "ops/ops.hpp"
 #include "ops/rows.hpp"
 
@@ -170,8 +171,9 @@ Status top_k(const Place& place, const Tensor& x, const std::optional<Tensor>& v
   if (indices.count() == 0) return {};
 
   const Traits t{x.type, values.has_value(), std::bit_ceil(std::max<u32>(u32(most), 2))};
-  const bool near = t.padded <= kShared;
-  const u32 groups = std::min<u32>(groups_for(from->rows), near ? kGroupsMax : 1024);
+  const bool near = t.padded <= kShared || place.kernels.native();
+  gpu::Grid grid = place.grid(from->rows, 4 * x.count() * bits_of(x.type) / 8);  // read, and looked through
+  const u32 groups = grid.groups[0] = std::min<u32>(grid.groups[0], near ? kGroupsMax : 1024);
   gpu::Argument scratch = argument(indices);
   if (!near) {
     const auto memory = place.scratch(std::uint64_t(groups) * t.padded * 8);
@@ -184,7 +186,8 @@ Status top_k(const Place& place, const Tensor& x, const std::optional<Tensor>& v
     else body<f32>(k, t);
   };
   const auto kernel =
-      place.kernels.get({Operation::top_k, {x.type}, {t.values, t.padded}}, "top_k", {kLanes, 1, 1}, trace);
+      place.kernels.get({Operation::top_k, {x.type}, {t.values, t.padded}}, "top_k", {kLanes, 1, 1}, trace,
+                        [&] { return native_top_k(t.type, t.values); });
   if (!kernel) return kernel.error();
   const std::array arguments{argument(x),
                              argument(values ? *values : x),
@@ -196,7 +199,7 @@ Status top_k(const Place& place, const Tensor& x, const std::optional<Tensor>& v
                              argument(to->stride),
                              argument(from->columns),
                              argument(u32(most))};
-  return place.plan.launch(*kernel, {.groups = {groups, 1, 1}}, arguments);
+  return place.plan.launch(*kernel, grid, arguments);
 }
 
 }  // namespace gpuio::ops
