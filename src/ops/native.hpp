@@ -195,12 +195,13 @@ GPUIO_INLINE float exp(float x) {
   x = x > 89.0f ? 89.0f : x;
   const float t = x * 0x1.715476p0f + kWhole, n = t - kWhole;
   const float r = (x - n * kHigh) - n * kLow;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
+  // (e^r - 1 - r) / r^2, fitted to the least largest error of e^r (Remez), then rounded.
+  float p = 0x1.9f0898p-13f;
+  p = p * r + 0x1.6d8d06p-10f;
+  p = p * r + 0x1.11127p-7f;
+  p = p * r + 0x1.55548ep-5f;
+  p = p * r + 0x1.555554p-3f;
+  p = p * r + 0.5f;
   p = p * (r * r) + r + 1.0f;
   // In two factors: 2^-150 is no f32.
   const std::int32_t whole = std::bit_cast<std::int32_t>(t) - std::bit_cast<std::int32_t>(kWhole);
