@@ -1,5 +1,6 @@
-// Random kernels until the time is over: the verifier takes each, and the interpreter, the CPU device and the
-// test's Vulkan driver leave the same bytes. `./dev fuzz [SECONDS]` runs it; one second of it is a test.
+// Random kernels until the time is over: the verifier takes each, and the interpreter, the CPU device, the
+// test's Vulkan driver and a CUDA GPU where there is one leave the same bytes. `./dev fuzz [SECONDS]` runs
+// it; one second of it is a test.
 //
 //   conformance_kernel_fuzz [--seconds S] [--seed FIRST] [--count N]
 //
@@ -12,6 +13,7 @@
 #include <cstring>
 
 #include "gpu/cpu/cpu.hpp"
+#include "gpu/cuda/cuda.hpp"
 #include "support/run_on_device.hpp"
 #include "support/vulkan_driver.hpp"
 
@@ -22,7 +24,7 @@ using namespace kernel;
 using Clock = std::chrono::steady_clock;
 
 struct Fuzz {
-  std::unique_ptr<gpu::Device> cpu, vulkan;
+  std::unique_ptr<gpu::Device> cpu, vulkan, cuda;
   u64 kernels = 0, instructions = 0;
 
   // Every choice is the seed's. What devices may do their own way stays out: lavapipe rounds fma twice and
@@ -77,6 +79,7 @@ struct Fuzz {
     instructions += p.insts.size();
     if (!compare(*cpu, "cpu", seed, p, options)) return false;
     if (vulkan && !compare(*vulkan, "vulkan", seed, p, options)) return false;
+    if (cuda && !compare(*cuda, "cuda", seed, p, options)) return false;
     for (const std::string& text : test_vulkan::Messages::all().texts) return differs(seed, text);
     return true;
   }
@@ -116,6 +119,9 @@ int run(int count, char** words) {
   else if (std::getenv("GPUIO_TEST_VULKAN_REQUIRED"))
     return fmt::print(stderr, "{}\n", vulkan.error().message()), 1;
   else fmt::print("without Vulkan: {}\n", vulkan.error().message());
+  auto cuda = gpu::cuda::open({});
+  if (cuda) fuzz.cuda = std::move(*cuda);
+  else fmt::print("without CUDA: {}\n", cuda.error().message());
   const u64 first = seed;
   const auto start = Clock::now();
   const auto spent = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
@@ -128,8 +134,10 @@ int run(int count, char** words) {
       std::fflush(stdout);
     }
   }
-  fmt::print("seeds {} to {}: {} kernels of {} instructions, {:.0f} s, interpreter, cpu{}: no disagreement\n",
-             first, seed - 1, fuzz.kernels, fuzz.instructions, spent(), fuzz.vulkan ? " and vulkan" : "");
+  fmt::print(
+      "seeds {} to {}: {} kernels of {} instructions, {:.0f} s, interpreter, cpu{}{}: no disagreement\n",
+      first, seed - 1, fuzz.kernels, fuzz.instructions, spent(), fuzz.vulkan ? ", vulkan" : "",
+      fuzz.cuda ? ", cuda" : "");
   return 0;
 }
 
