@@ -110,8 +110,9 @@ typedef struct {
 // v: batch x heads of k x tk x d, where heads is a multiple of heads of k (grouped queries). tq = 1 is a
 // decoding step, its keys divided among workgroups. d: 1 to 256. f32, f16, bf16, all four of one type. A
 // query that sees no key gives 0, and -infinity as log_sum. Keys that `causal` hides have finite v. Error,
-// with A the largest |q| |k|^T * scale: (2 (d + 4) s A + 2^-19) of the largest |v|, and u of that. With
-// indices at most 32 heads of q share one of k, 16 where d > 128.
+// with A the largest |q| |k|^T * scale: (2 (d + 4) s A + 2^-19) of the largest |v|, and u of that, twice
+// where matrix units (CUDA) multiply v by weights of its 16-bit type. With indices at most 32 heads of q
+// share one of k, 16 where d > 128.
 GPUIO_API gpuio_error_t gpuio_attention(gpuio_context_t ctx, const gpuio_tensor_t* q, const gpuio_tensor_t* k,
                                         const gpuio_tensor_t* v, const gpuio_tensor_t* out,
                                         const gpuio_attention_options_t* options, gpuio_stream_t stream);

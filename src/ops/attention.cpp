@@ -72,11 +72,38 @@ AttentionSpec attention_spec(std::uint32_t d, std::uint64_t rows) {
   return s;
 }
 
+AttentionSpec units_attention_spec(std::uint32_t d) {
+  AttentionSpec s{};
+  s.units = d, s.depth = std::bit_ceil(std::max(d, 32u));
+  s.own = 2, s.lane_keys = 4;
+  s.lane_rows = s.depth == kDepthMax ? 16 : 32;              // 8 for each subgroup
+  s.keys = s.depth == kDepthMax || s.depth == 64 ? 16 : 32;  // of 64 with more keys ptxas spills
+  return s;
+}
+
+bool units_can(const gpu::DeviceInfo& device, const Tensor& q, const Tensor& k, const Tensor& v,
+               const AttentionOptions& o) {
+  if (device.backend != gpu::Backend::cuda || device.major < 8) return false;
+  if ((q.type != Dtype::f16 && q.type != Dtype::bf16) || o.indices || q.last() % 16) return false;
+  if (q.shape[1] / k.shape[1] * q.shape[2] <= 8) return false;
+  for (const Tensor* t : {&q, &k, &v}) {
+    if (t->address % 16) return false;
+    for (std::size_t i = 0; i < 3; ++i)
+      if (t->stride[i] % 8) return false;
+  }
+  return true;
+}
+
 Status attention(const Place& place, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out,
                  const AttentionOptions& o) {
   if (Status s = check_tensors(q, k, v, out); !s) return s;
   if (Status s = check_options(q, k, o); !s) return s;
   if (q.count() == 0) return {};
+  return attention_by(place, units_can(place.device().info(), q, k, v, o), q, k, v, out, o);
+}
+
+Status attention_by(const Place& place, bool units, const Tensor& q, const Tensor& k, const Tensor& v,
+                    const Tensor& out, const AttentionOptions& o) {
   const auto batch = std::uint32_t(q.shape[0]), heads = std::uint32_t(q.shape[1]),
              tq = std::uint32_t(q.shape[2]);
   const auto d = std::uint32_t(q.shape[3]), shared_heads = std::uint32_t(k.shape[1]),
@@ -85,7 +112,7 @@ Status attention(const Place& place, const Tensor& q, const Tensor& k, const Ten
   const bool sparse = o.indices.has_value();
   const std::uint64_t rows = sparse ? group : std::uint64_t{group} * tq;
   const std::uint32_t picks = sparse ? std::uint32_t(o.indices->last()) : 0;
-  AttentionSpec spec = attention_spec(d, rows);
+  AttentionSpec spec = units ? units_attention_spec(d) : attention_spec(d, rows);
   if (sparse && rows > spec.rows())
     return error(Code::unsupported, "{}: {} heads of q for one of k; with indices built are up to {}",
                  describe(q), group, spec.rows());
@@ -97,7 +124,8 @@ Status attention(const Place& place, const Tensor& q, const Tensor& k, const Ten
   spec.width = width_of({&q, &k, &v});
   // Tiles as those who go over them need them.
   AttentionSpec tile = spec;
-  if (place.kernels.native()) {
+  const bool native = place.kernels.native() && !units;
+  if (native) {
     const std::uint64_t beside = std::uint64_t{shared_heads} * batch * (sparse ? tq : 1);
     const std::uint64_t wanted =
         (4 * std::uint64_t{place.device().info().compute_units} + beside - 1) / beside;
@@ -132,9 +160,10 @@ Status attention(const Place& place, const Tensor& q, const Tensor& k, const Ten
   const auto kernel = place.kernels.get(
       {Operation::attention,
        {q.type},
-       {spec.depth, spec.lane_rows, flags, spec.width, place.kernels.native() ? tile.rows() : 0}},
+       {spec.depth, spec.lane_rows, flags, spec.width, native ? tile.rows() : 0, spec.units}},
       "attention", {spec.lanes(), 1, 1}, [&spec](kernel::Ctx ctx) { trace_attention(ctx, spec); },
       [&] {
+        if (!native) return gpu::Native{};
         AttentionSpec tiled = spec;
         tiled.lane_rows = tile.rows(), tiled.own = 1;
         return native_attention(tiled);

@@ -18,11 +18,23 @@ struct AttentionSpec {
   std::uint32_t width = 1;  // elements that a load takes
   // A lane has `own` rows, one in `lane_rows`, and one key, or four columns, in `lane_keys`.
   std::uint32_t depth, lane_rows, own, lane_keys, keys;
+  // On matrix units the head's depth is this, a multiple of 16, and else 0. A subgroup has 16 rows and a
+  // lane, as fragments have them, 2 of these and in every 8 keys or columns 2.
+  std::uint32_t units = 0;
   std::uint32_t rows() const { return lane_rows * own; }
   std::uint32_t lanes() const { return lane_rows * lane_keys; }
 };
 // Of a head's depth (d, up to a power of two) and the rows that share its keys; in 32 KiB of shared memory.
 AttentionSpec attention_spec(std::uint32_t d, std::uint64_t rows);
+// On matrix units: d a multiple of 16; in 48 KiB.
+AttentionSpec units_attention_spec(std::uint32_t d);
+// Whether they can: a device that has them, rows of 16-bit floats that async copies take, no lists of keys,
+// and more rows than a subgroup would mostly leave empty.
+bool units_can(const gpu::DeviceInfo& device, const Tensor& q, const Tensor& k, const Tensor& v,
+               const AttentionOptions& o);
+// attention(), by units if so.
+Status attention_by(const Place& place, bool units, const Tensor& q, const Tensor& k, const Tensor& v,
+                    const Tensor& out, const AttentionOptions& o);
 
 // Arguments of the kernels. Of strides: of batch, head, token.
 namespace attention_slots {

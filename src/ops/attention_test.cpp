@@ -44,6 +44,22 @@ class Attention : public OpsTest {
   void expect_right(const Case& x) {
     ASSERT_EQ(run([&](const Place& p) { return attention(p, x.q, x.k, x.v, x.out, x.options); }).message(),
               "");
+    expect_result(x);
+  }
+  // The CPU device has matrix operations too: there they are no way, but it tells whether they are right.
+  void expect_right_on_units(const Case& x) {
+    gpu::DeviceInfo with_units;
+    with_units.backend = gpu::Backend::cuda, with_units.major = 8;
+    ASSERT_TRUE(units_can(with_units, x.q, x.k, x.v, x.options));
+    ASSERT_FALSE(units_can(device_->info(), x.q, x.k, x.v, x.options) &&
+                 device_->info().backend != gpu::Backend::cuda);
+    ASSERT_EQ(
+        run([&](const Place& p) { return attention_by(p, true, x.q, x.k, x.v, x.out, x.options); }).message(),
+        "");
+    expect_result(x, roundoff(x.v.type));
+  }
+  // rounded: by how much weights are rounded before they meet v.
+  void expect_result(const Case& x, double rounded = 0) {
     const std::uint64_t heads = x.q.shape[1], shared = x.k.shape[1], tq = x.q.shape[2], d = x.q.last();
     const double scale = x.options.scale == 0 ? 1 / std::sqrt(double(d)) : x.options.scale,
                  s = std::ldexp(1.0, -24);
@@ -71,7 +87,7 @@ class Attention : public OpsTest {
               v_most = std::max(v_most, std::abs(v));
               want[c] += std::exp(score[j] - most) / sum * v;
             }
-          const double error = (2 * double(d + 4) * s * largest + 0x1p-19) * v_most;
+          const double error = (2 * double(d + 4) * s * largest + 0x1p-19 + rounded) * v_most;
           for (std::uint64_t c = 0; c < d; ++c)
             ASSERT_NEAR(x.out.at(offset(x.out, b, h, i, c)), want[c],
                         error + roundoff(x.out.type) * (v_most + error))
@@ -81,7 +97,8 @@ class Attention : public OpsTest {
           const double got = x.log_sum->at((b * heads + h) * tq + i);
           if (keys.empty()) ASSERT_EQ(got, -INFINITY);
           else
-            ASSERT_NEAR(got, most + std::log(sum), error / std::max(v_most, 1e-9) + 0x1p-22 * std::abs(most));
+            ASSERT_NEAR(got, most + std::log(sum),
+                        error / std::max(v_most, 1e-9) - rounded + 0x1p-22 * std::abs(most));
         }
   }
 };
@@ -96,6 +113,30 @@ TEST_P(Attention, TypesDepthsAndSizesOfAnything) {
     if (n % 2) with_log_sum(x, logs);
     expect_right(x);
   }
+}
+
+TEST_P(Attention, MatrixUnitsAreRight) {
+  if (std::string_view(GetParam()) != "cpu" && device_->info().backend != gpu::Backend::cuda)
+    GTEST_SKIP()
+        << "kernels for Vulkan have no matrix units; the CPU device tells once whether they are right";
+  std::size_t n = 0;
+  for (const std::uint64_t d : {16, 48, 64, 128, 256}) {  // of 67 rows for each head of k; keys in tiles
+    Case x = make(n++ % 2 ? Dtype::f16 : Dtype::bf16, 1, 2, 1, 37, d == 64 ? 70 : 45, d);
+    const Array logs = array("log_sum", Dtype::f32, {1, 2, 37});
+    x.options.causal = n % 2;
+    with_log_sum(x, logs);
+    expect_right_on_units(x);
+  }
+  Case few = make(Dtype::f16, 1, 1, 1, 20, 5, 32);  // of 5 keys the first 15 queries see none
+  few.options.causal = true;
+  expect_right_on_units(few);
+  const Array lengths = array("lengths", Dtype::u32, {3});
+  lengths.set(0, 40), lengths.set(1, 0), lengths.set(2, 13);
+  Case x = make(Dtype::bf16, 3, 4, 2, 9, 400, 32);  // divided among workgroups
+  x.options.lengths = lengths, x.lengths = &lengths;
+  for (std::uint64_t c = 0; c < 32; ++c)
+    x.k.set(offset(x.k, 2, 0, 13, c), NAN), x.v.set(offset(x.v, 2, 0, 13, c), NAN);
+  expect_right_on_units(x);
 }
 
 TEST_P(Attention, CausalWithMoreFewerAndAsManyKeys) {

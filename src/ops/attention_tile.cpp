@@ -26,9 +26,21 @@ class Attention {
   Attention(Ctx k, const AttentionSpec& spec) : k_(k), t_(k.tracer()), b_(t_.build), s_(spec) {}
 
   void trace() {
+    if (s_.units) {
+      const Type type = stored_as(s_.type);
+      tile_q_ = b_.shared(type, s_.rows() * row());
+      tile_kv_ = b_.shared(type, s_.keys * row());
+      tile_v_ = b_.shared(type, s_.keys * row());
+      return each_tile();
+    }
     tile_q_ = b_.shared(Type::f32, s_.rows() * row());
     tile_kv_ = b_.shared(Type::f32, s_.keys * row());
     scores_ = b_.shared(Type::f32, s_.rows() * (s_.keys + 1));
+    each_tile();
+  }
+
+ private:
+  void each_tile() {
     for (auto tile : k_.range(k_.cta(), total_, k_.nctas())) {
       const Val<u32> part = tile % parts_, rest = tile / parts_, block = rest % blocks_;
       const Val<u32> shared_head = rest / blocks_ % shared_heads_, batch = rest / blocks_ / shared_heads_;
@@ -36,11 +48,14 @@ class Attention {
       k_.barrier();
     }
   }
-
- private:
-  u32 row() const { return s_.depth + kPad; }
+  u32 row() const { return s_.depth + (s_.units ? 8 : kPad); }
   Val<u32> lane_row() const { return k_.tid() >> log2_of(s_.lane_keys); }
-  Val<u32> lane_key() const { return k_.tid() & (s_.lane_keys - 1); }
+  Val<u32> lane_key() const { return s_.units ? k_.lane() & 3u : k_.tid() & (s_.lane_keys - 1); }
+  // The lane's i-th row in the tile.
+  Val<u32> own_row(u32 i) const {
+    if (s_.units) return k_.subgroup_index() * 16 + (k_.lane() >> 2) + 8 * i;
+    return lane_row() + i * s_.lane_rows;
+  }
   Val<f32> value(u32 id) const { return {&t_, id}; }
   Val<f32> shared(u32 tile, const Val<u32>& at) const { return value(b_.load(tile, at.id())); }
   std::vector<Val<f32>> four(u32 tile, const Val<u32>& at, u32 width = 4) const {
@@ -65,15 +80,22 @@ class Attention {
   void one_tile(const Val<u32>& batch, const Val<u32>& shared_head, const Val<u32>& block,
                 const Val<u32>& part) {
     const Val<u32> keys = s_.lengths ? min(lengths_[batch], tk_) : Val<u32>(tk_);
-    load_q(batch, shared_head, block);
+    if (!s_.units) load_q(batch, shared_head, block);
     own_.clear(), most_.clear(), sum_.clear(), out_.clear();
     for (u32 i = 0; i < s_.own; ++i) {
-      own_.push_back(row_of(lane_row() + i * s_.lane_rows, shared_head, block));
+      own_.push_back(row_of(own_row(i), shared_head, block));
       most_.push_back(variable(kNothing));
       sum_.push_back(variable(0));
-      for (u32 c = 0; c < s_.depth / s_.lane_keys; ++c) out_.push_back(variable(0));
+      for (u32 c = 0; c < columns(); ++c) out_.push_back(variable(0));
     }
     const Val<u32> from = part * chunk_, stop = min(seen(keys, block), from + chunk_);
+    if (s_.units) on_units(batch, shared_head, block, from, stop, keys);
+    else on_lanes(batch, shared_head, block, from, stop, keys);
+    if (s_.parts) store_part(batch, part);
+    else store(batch);
+  }
+  void on_lanes(const Val<u32>& batch, const Val<u32>& shared_head, const Val<u32>& block,
+                const Val<u32>& from, const Val<u32>& stop, const Val<u32>& keys) {
     for (auto k0 : k_.range(from, stop, s_.keys)) {
       load_keys(k_buffer_, k_strides_, batch, shared_head, block, k0, stop, keys);
       k_.barrier();
@@ -85,8 +107,6 @@ class Attention {
       add_up();
       k_.barrier();
     }
-    if (s_.parts) store_part(batch, part);
-    else store(batch);
   }
   u32 variable(f32 start) const {
     const u32 v = b_.var(Type::f32);
@@ -200,9 +220,10 @@ class Attention {
   }
 
   // A lane's columns: by fours (or by ones, where there are fewer) that neighbours have side by side.
-  u32 columns() const { return s_.depth / s_.lane_keys; }
+  u32 columns() const { return (s_.units ? s_.units : s_.depth) / s_.lane_keys; }
   u32 together() const { return columns() >= 4 ? 4 : 1; }
   Val<u32> column(u32 c) const {
+    if (s_.units) return lane_key() * 2 + (c / 2 * 8 + c % 2);
     return lane_key() * together() + (c / together() * together() * s_.lane_keys + c % together());
   }
   void add_up() {
@@ -217,6 +238,135 @@ class Attention {
         for (u32 i = 0; i < s_.own; ++i)
           for (u32 x = 0; x < together(); ++x) add(out_[i * columns() + c + x], weight[i], v[x]);
       }
+    }
+  }
+
+  // --- On matrix units: keys come while values are multiplied, and values while scores are made. Per 64 rows
+  // and key 2 * 64 * d products, for which each of four subgroups reads the key, the value and a share of its
+  // rows: 16 to 21 products a byte of shared memory, of the 10.6 that mma.sync needs on an H100.
+
+  void on_units(const Val<u32>& batch, const Val<u32>& shared_head, const Val<u32>& block,
+                const Val<u32>& from, const Val<u32>& stop, const Val<u32>& keys) {
+    const Val<u32> last = group_ * tq_ - 1u;
+    bring(tile_q_, kQBuffer, s_.rows(), [&](const Val<u32>& r) {
+      const Val<u32> at = min(block * s_.rows() + r, last);
+      return q_strides_.at(batch, shared_head * group_ + at / tq_, at % tq_);
+    });
+    const auto bring_keys = [&](u32 tile, u32 object, const Strides& strides, const Val<u32>& k0) {
+      bring(tile, object, s_.keys,
+            [&](const Val<u32>& j) { return strides.at(batch, shared_head, min(k0 + j, stop - 1u)); });
+      b_.async_commit();
+    };
+    GPU_IF(from < stop) bring_keys(tile_kv_, kKBuffer, k_strides_, from);
+    b_.async_commit();
+    for (auto k0 : k_.range(from, stop, s_.keys)) {
+      b_.async_wait(0);
+      k_.barrier();
+      bring_keys(tile_v_, kVBuffer, v_strides_, k0);
+      const std::vector<u32> weights = weigh_in_registers(scores(), k0, stop, keys);
+      b_.async_wait(0);
+      k_.barrier();
+      GPU_IF(stop - k0 > s_.keys) bring_keys(tile_kv_, kKBuffer, k_strides_, k0 + s_.keys);
+      add_products(weights);
+    }
+    b_.async_wait(0);
+    for (const u32 sum : sum_) b_.var_store(sum, of_quad(value(b_.var_load(sum)), Op::add).id());
+  }
+  // Async copies of a tile's rows, of which begin_of says where each is.
+  template <class F>
+  void bring(u32 tile, u32 object, u32 rows, const F& begin_of) {
+    const u32 in_row = s_.depth / 8, lanes = s_.lanes();
+    for (u32 i = 0; i < rows * in_row; i += lanes) {
+      const Val<u32> at = k_.tid() + i, r = at >> log2_of(in_row), c = (at & (in_row - 1)) * 8;
+      const auto one = [&] {
+        b_.async_copy(tile, (r * row() + c).id(), object, (begin_of(r) + c.as<u64>()).id(), 16);
+      };
+      if (s_.units == s_.depth) {
+        one();
+      } else {
+        GPU_IF(c < s_.units) one();
+      }
+    }
+  }
+  Matrix matrix() const { return s_.type == Dtype::f16 ? Matrix::of_f16 : Matrix::of_bf16; }
+  u32 zeros() const {
+    const u32 zero = b_.constant(Type::f32, 0);
+    return b_.compose(zero, zero, zero, zero);
+  }
+  // Of each eight keys the lane's four products of q and k.
+  std::vector<u32> scores() {
+    std::vector<u32> sums(s_.keys / 8, zeros());
+    const Val<u32> top = k_.subgroup_index() * (16 * row());
+    for (u32 c = 0; c < s_.units; c += 16) {
+      const u32 of_q = b_.matrix_load(MatrixPart::a, tile_q_, (top + c).id(), row());
+      for (u32 j = 0; j < sums.size(); ++j) {
+        const u32 of_k =
+            b_.matrix_load(MatrixPart::b_columns, tile_kv_, k_.val(j * 8 * row() + c).id(), row());
+        sums[j] = b_.matrix_multiply(matrix(), of_q, of_k, sums[j]);
+      }
+    }
+    return sums;
+  }
+  // The four lanes that hold a row.
+  Val<f32> of_quad(Val<f32> v, Op op) const {
+    const Val<f32> pair = value(b_.binary(op, v.id(), other(v, 1)));
+    return value(b_.binary(op, pair.id(), other(pair, 2)));
+  }
+  u32 other(const Val<f32>& v, u32 mask) const {
+    return b_.shuffle(Shuffle::exclusive_or, v.id(), b_.constant(Type::u32, mask));
+  }
+  // As weigh(). Fragments of weights, each of 16 keys.
+  std::vector<u32> weigh_in_registers(const std::vector<u32>& scores, const Val<u32>& k0,
+                                      const Val<u32>& stop, const Val<u32>& keys) {
+    std::vector<std::array<u32, 2>> halves(scores.size());  // of eight keys: two weights of row 0, of row 1
+    for (u32 i = 0; i < 2; ++i) {
+      std::vector<Val<f32>> of_row;
+      for (u32 j = 0; j < scores.size(); ++j)
+        for (u32 e = 0; e < 2; ++e) {
+          const Val<u32> key = k0 + (lane_key() * 2 + (8 * j + e));
+          const Val<bool> there = key < stop;
+          const Val<bool> visible = s_.causal ? there & (key + tq_ <= own_[i].query + keys) : there;
+          of_row.push_back(select(visible, value(b_.extract(scores[j], 2 * i + e)) * scale_, kNothing));
+        }
+      u32 top = of_row[0].id();
+      for (const Val<f32>& v : of_row) top = b_.binary(Op::max, top, v.id());
+      const Val<f32> before = value(b_.var_load(most_[i]));
+      const Val<f32> now = max(before, of_quad(value(top), Op::max));
+      const Val<f32> base = select(now == kNothing, 0.0f, now), less = exp(before - base);
+      b_.var_store(most_[i], now.id());
+      u32 sum = (value(b_.var_load(sum_[i])) * less).id();
+      for (u32 j = 0; j < scores.size(); ++j) {
+        u32 bits[2];
+        for (u32 e = 0; e < 2; ++e) {
+          const Val<f32> score = of_row[2 * j + e];
+          const u32 weight = select(score == kNothing, 0.0f, exp(score - base)).id();
+          sum = b_.binary(Op::add, sum, weight);
+          bits[e] = b_.cast(Type::u32, b_.bitcast(Type::u16, b_.cast(stored_as(s_.type), weight)));
+        }
+        halves[j][i] = (Val<u32>(&t_, bits[0]) | Val<u32>(&t_, bits[1]) << 16).id();
+      }
+      b_.var_store(sum_[i], sum);
+      for (u32 c = 0; c < columns(); ++c) {
+        const u32 v = out_[i * columns() + c];
+        b_.var_store(v, (value(b_.var_load(v)) * less).id());
+      }
+    }
+    std::vector<u32> fragments;
+    for (u32 j = 0; j < halves.size(); j += 2)
+      fragments.push_back(b_.compose(halves[j][0], halves[j][1], halves[j + 1][0], halves[j + 1][1]));
+    return fragments;
+  }
+  void add_products(const std::vector<u32>& weights) {
+    for (u32 n = 0; n < s_.units / 8; ++n) {
+      const u32 sums[] = {out_[2 * n], out_[2 * n + 1], out_[columns() + 2 * n], out_[columns() + 2 * n + 1]};
+      u32 sum =
+          b_.compose(b_.var_load(sums[0]), b_.var_load(sums[1]), b_.var_load(sums[2]), b_.var_load(sums[3]));
+      for (u32 j = 0; j < weights.size(); ++j) {
+        const u32 of_v =
+            b_.matrix_load(MatrixPart::b_rows, tile_v_, k_.val(j * 16 * row() + 8 * n).id(), row());
+        sum = b_.matrix_multiply(matrix(), weights[j], of_v, sum);
+      }
+      for (u32 r = 0; r < 4; ++r) b_.var_store(sums[r], b_.extract(sum, r));
     }
   }
 
@@ -272,7 +422,9 @@ class Attention {
   const Val<f32> scale_ = scalar<f32>(k_);
   const Strides q_strides_ = Strides::make(k_), k_strides_ = Strides::make(k_),
                 v_strides_ = Strides::make(k_), out_strides_ = Strides::make(k_);
-  u32 tile_q_ = kNone, tile_kv_ = kNone, scores_ = kNone;
+  static constexpr u32 kQBuffer = attention_slots::kQ, kKBuffer = attention_slots::kK,
+                       kVBuffer = attention_slots::kV;
+  u32 tile_q_ = kNone, tile_kv_ = kNone, tile_v_ = kNone, scores_ = kNone;
   std::vector<Row> own_;
   std::vector<u32> most_, sum_,
       out_;  // vars of this lane's rows: largest score, sum of weights, columns of out

@@ -9,6 +9,7 @@
 #include <regex>
 #include <set>
 
+#include "ops/attention.hpp"
 #include "ops/matmul.hpp"
 
 namespace gpuio::ops {
@@ -224,6 +225,17 @@ TEST_P(Ptx, Attention) {
         const Tensor k = tensor("k", type, {2, 2, 3000, d}), v = k;
         plan([&](const Place& p) { return attention(p, q, k, v, out, {.causal = queries > 1}); });
       }
+  assemble();
+}
+
+TEST_P(PtxUnits, Attention) {
+  for (const Dtype type : {Dtype::f16, Dtype::bf16})
+    for (const std::uint64_t d : {32, 64, 80, 128, 256}) {
+      const Tensor q = tensor("q", type, {2, 8, 200, d}), k = tensor("k", type, {2, 2, 3000, d});
+      const AttentionOptions options{.causal = true};
+      ASSERT_TRUE(units_can(device_.info(), q, k, k, options));
+      plan([&](const Place& p) { return attention(p, q, k, k, q, options); });
+    }
   assemble();
 }
 
