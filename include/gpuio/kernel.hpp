@@ -16,3 +16,4 @@
 #include <gpuio/kernel/frozen.hpp>
 #include <gpuio/kernel/half.hpp>
 #include <gpuio/kernel/math.hpp>
+#include <gpuio/kernel/math64.hpp>

@@ -15,6 +15,7 @@ std::vector<Sample> vocabulary() {
     all.push_back({trace_program(lambda, name, block), {1, 1, 1}});
   };
   add(functions, "functions");
+  add(functions64, "functions_f64");
   add(roundings<f32>, "roundings_f32");
   add(roundings<f64>, "roundings_f64");
   add(halves<f16>, "halves_f16");

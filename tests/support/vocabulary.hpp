@@ -93,6 +93,34 @@ inline constexpr auto functions = [](Ctx k, In<f32, kWords> x, In<f32, kWords> y
   keep(pow(v, y[i]));
 };
 
+// Arguments of all sizes where bits are, and of the size at which functions bend.
+inline constexpr u32 kFunctions64 = 19;
+inline constexpr auto functions64 = [](Ctx k, In<f64, kWords> x, In<f64, kWords> y, In<i64, kWords> bits,
+                                       Out<f64, kFunctions64 * kWords> out) {
+  auto i = k.global_id();
+  Rows keep{out, i};
+  auto v = x[i], any = bitcast<f64>(bits[i]);
+  keep(exp(v));
+  keep(exp2(v));
+  keep(exp10(v));
+  keep(log(v));
+  keep(log2(abs(any)));
+  keep(log10(abs(any)));
+  keep(sin(v));
+  keep(cos(v));
+  keep(sin(v * 12345677.0));
+  keep(cos(any));
+  keep(tanh(v));
+  keep(sigmoid(v));
+  keep(sigmoid(v * 20.0));
+  keep(erf(v));
+  keep(silu(v));
+  keep(gelu(v));
+  keep(gelu_tanh(v));
+  keep(pow(v, y[i]));
+  keep(pow(abs(v) + 1.0, y[i] * 3.0));
+};
+
 inline constexpr u32 kRoundings = 13;
 template <class T>
 inline constexpr auto roundings = [](Ctx k, In<T, kWords> x, In<T, kWords> y, In<i32, kWords> z,

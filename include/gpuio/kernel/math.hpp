@@ -10,9 +10,9 @@
 //
 // Errors are the largest found over all floats (silu, gelu: every 16th; pow: 200 million pairs), rounded up;
 // an ulp is the gap between the two floats around the exact result. f16 and bf16 widen to f32 and the result
-// is an f32. f64 has those of the first two groups. Infinities, zeros and NaN go as in C, subnormal results
-// are rounded once.
-// A value may be used twice here; name what is costly or has an effect first. One thread; nothing fails.
+// is an f32. f64 has those of the first two groups here and the others in math64.hpp. Infinities, zeros and
+// NaN go as in C, subnormal results are rounded once. A value may be used twice here; name what is costly or
+// has an effect first. One thread; nothing fails.
 #pragma once
 
 #include <gpuio/kernel/values.hpp>
@@ -135,15 +135,21 @@ constexpr Val<promote_t<T>> mix(const Expr<T>& a, Arg<promote_t<T>> b, Arg<promo
 namespace detail {
 using V32 = Val<f32>;
 
-template <std::size_t N>
-constexpr V32 polynomial(const V32& x, const f32 (&c)[N]) {  // the highest power first
+template <class T, std::size_t N>
+constexpr Val<T> polynomial(const Val<T>& x, const T (&c)[N]) {  // the highest power first
   u32 sum = (c[0] * x + c[1]).id();
-  for (std::size_t i = 2; i < N; ++i) sum = (V32(&x.tracer(), sum) * x + c[i]).id();
+  for (std::size_t i = 2; i < N; ++i) sum = (Val<T>(&x.tracer(), sum) * x + c[i]).id();
   return {&x.tracer(), sum};
 }
 // Clamped, so that what is computed of it stays finite: a NaN becomes low, and whoever calls puts it back.
-constexpr V32 within(const V32& x, f32 low, f32 high) { return min(max(x, low), high); }
-constexpr V32 keep_nan(const V32& x, const V32& result) { return select(x != x, x, result); }
+template <class T>
+constexpr Val<T> within(const Val<T>& x, T low, T high) {
+  return min(max(x, low), high);
+}
+template <class T>
+constexpr Val<T> keep_nan(const Val<T>& x, const Val<T>& result) {
+  return select(x != x, x, result);
+}
 
 // e^(x + less) for x in [-104, 89], |less| < 0.01.
 inline constexpr f32 kLn2High = 0x1.63p-1f, kLn2Low = -0x1.bd0106p-13f;
@@ -180,9 +186,10 @@ constexpr V32 log_rest(const V32& f) {
   const V32 square = f * f;
   return square * f * q - 0.5f * square;
 }
-constexpr V32 log_at_ends(const V32& x, const V32& result) {
-  const V32 ends = select(x == 0.0f, -kInfinity<f32>, select(x == kInfinity<f32>, x, result));
-  return select(x >= 0.0f, ends, constant_of(x, std::numeric_limits<f32>::quiet_NaN()));
+template <class T>
+constexpr Val<T> log_at_ends(const Val<T>& x, const Val<T>& result) {
+  const Val<T> ends = select(x == T(0), -kInfinity<T>, select(x == kInfinity<T>, x, result));
+  return select(x >= T(0), ends, constant_of(x, std::numeric_limits<T>::quiet_NaN()));
 }
 
 // erf(x) where |x| < 1, as a factor of x; and 1 - erf(t) where t >= 1.
@@ -215,41 +222,60 @@ constexpr V32 sigmoid_of(const V32& x) {
 }
 
 // a * b exactly, as a sum of two (Dekker); |a|, |b| < 2^115.
+template <class T>
 struct Two {
-  V32 high, low;
+  Val<T> high, low;
 };
-constexpr Two split(const V32& a) {
-  const V32 c = 4097.0f * a, high = c - (c - a);
+template <class T>
+constexpr Two<T> split(const Val<T>& a) {
+  const Val<T> c = T(sizeof(T) == 8 ? (1 << 27) + 1 : (1 << 12) + 1) * a, high = c - (c - a);
   return {high, a - high};
 }
-constexpr Two product(const V32& a, const V32& b) {
-  const V32 p = a * b;
-  const Two x = split(a), y = split(b);
+template <class T>
+constexpr Two<T> product(const Val<T>& a, const Val<T>& b) {
+  const Val<T> p = a * b;
+  const Two<T> x = split(a), y = split(b);
   return {p, ((x.high * y.high - p) + x.high * y.low + x.low * y.high) + x.low * y.low};
 }
-constexpr Two sum(const V32& a, const V32& b) {  // |a| >= |b| or a = 0
-  const V32 s = a + b;
+template <class T>
+constexpr Two<T> sum(const Val<T>& a, const Val<T>& b) {  // |a| >= |b| or a = 0
+  const Val<T> s = a + b;
   return {s, b - (s - a)};
 }
 // log(a) to some 33 bits, of which y * log(a) needs 7 before the point of its power of two.
-constexpr Two log_twice(const V32& a) {
+constexpr Two<f32> log_twice(const V32& a) {
   const auto [e, f] = parts_of(a);
   const V32 d = 2.0f + f, d_low = f - (d - 2.0f), s = f / d;  // log(1 + f) = 2 atanh(f / (2 + f))
-  const Two back = product(s, d);
+  const Two<f32> back = product(s, d);
   const V32 s_low = ((f - back.high) - back.low - s * d_low) / d, z = s * s;
   const V32 rest = z * polynomial(z, {0x1.e2f6bcp-4f, 0x1.2438d4p-3f, 0x1.999a7ap-3f, 0x1.555554p-2f});
-  const Two fraction = sum(2.0f * s, 2.0f * s_low + 2.0f * s * rest);
-  const Two whole = sum(e * kLn2High, fraction.high);
+  const Two<f32> fraction = sum(2.0f * s, 2.0f * s_low + 2.0f * s * rest);
+  const Two<f32> whole = sum(e * kLn2High, fraction.high);
   return sum(whole.high, whole.low + (fraction.low + e * kLn2Low));
 }
 constexpr V32 pow_of(const V32& a, const V32& y) {  // a > 0
-  const Two log_a = log_twice(a);
+  const Two<f32> log_a = log_twice(a);
   const V32 by = within(y, -0x1p33f, 0x1p33f);  // beyond, only a = 1 does not leave all floats behind
-  const Two t = product(by, log_a.high);
+  const Two<f32> t = product(by, log_a.high);
   const V32 x = within(t.high, -110.0f, 90.0f);
   const V32 low = select(x == t.high, t.low + by * log_a.low, 0.0f * x);
   const V32 n = floor(x * 0x1.715476p+0f + 0.5f, 0);
   return scaled_exp(n, ((x - n * kLn2High) - n * kLn2Low) + low);
+}
+// x^y, where `size` is |x|^y for x that is neither zero nor infinite, nor a NaN.
+template <class T>
+constexpr Val<T> pow_with_ends(const Val<T>& x, const Val<T>& y, const Val<T>& size) {
+  const Val<T> a = abs(x, 0), half = y * T(0.5);
+  const auto make = [&](T v) { return constant_of(x, v); };
+  const Val<bool> infinite = a == kInfinity<T>;
+  const Val<T> end = select(infinite == (y > T(0)), make(kInfinity<T>), make(0));
+  const Val<T> magnitude = select((a == T(0)) | infinite, end, size);
+  const Val<bool> integral = floor(y, 0) == y, odd = integral & (floor(half, 0) != half);
+  const Val<T> r = select(odd & (bitcast<SignedBits<T>>(x, 0) < 0), -magnitude, magnitude);
+  const Val<bool> undefined = (x < T(0)) & !infinite & !integral;
+  const Val<T> known = select(undefined, make(std::numeric_limits<T>::quiet_NaN()), r);
+  const Val<T> number = select((x != x) | (y != y), x + y, known);
+  return select((x == T(1)) | (y == T(0)), make(1), number);
 }
 }  // namespace detail
 
@@ -325,18 +351,7 @@ constexpr Val<f32> gelu_tanh(const Expr<T>& x, u32 line = __builtin_LINE()) {
 template <detail::Real32 T>
 constexpr Val<f32> pow(const Expr<T>& base, Arg<f32> exponent, u32 line = __builtin_LINE()) {
   const Val<f32> x = detail::operand(base, line), y{&x.tracer(), exponent.get(x.tracer())};
-  const Val<f32> a = abs(x, line), zero = detail::constant_of(x, 0.0f);
-  const auto make = [&](f32 v) { return detail::constant_of(x, v); };
-  const Val<bool> infinite = a == detail::kInfinity<f32>;
-  const Val<f32> end = select(infinite == (y > 0.0f), make(detail::kInfinity<f32>), zero);
-  const Val<f32> size = select((a == 0.0f) | infinite, end, detail::pow_of(a, y));
-  const Val<f32> half = y * 0.5f;
-  const Val<bool> integral = floor(y, line) == y, odd = integral & (floor(half, line) != half);
-  const Val<f32> r = select(odd & (bitcast<i32>(x, line) < 0), -size, size);
-  const Val<bool> undefined = (x < 0.0f) & !infinite & !integral;
-  const Val<f32> known = select(undefined, make(std::numeric_limits<f32>::quiet_NaN()), r);
-  const Val<f32> number = select((x != x) | (y != y), x + y, known);
-  return select((x == 1.0f) | (y == 0.0f), make(1.0f), number);
+  return detail::pow_with_ends(x, y, detail::pow_of(abs(x, line), y));
 }
 
 }  // namespace gpuio::kernel

@@ -33,7 +33,18 @@ TEST(Vocabulary, Blocked) {
     expect_like_interpreter(*make_blocked(s.program.view()), s.program.view(), s.grid);
 }
 
+// Of each kind one: scaled by powers of two, in pieces, with turns, with ends.
+constexpr auto few_functions64 = [](Ctx k, In<f64, kWords> x, In<f64, kWords> y, Out<f64, 4 * kWords> out) {
+  auto i = k.global_id();
+  Rows keep{out, i};
+  keep(exp2(x[i]));
+  keep(log2(y[i]));
+  keep(sin(x[i]));
+  keep(cos(y[i] * 12345677.0));
+};
+
 TEST(Vocabulary, Native) {
+  expect_native(kernel<"functions_f64", 64>(few_functions64));
   expect_native(kernel<"eighths", 64>(eighths));
   expect_native(kernel<"block", 50>(few_block_operations), {1, 1, 1});
   expect_native(kernel<"scans", 64>(subgroup_scans<i64>));
