@@ -15,7 +15,7 @@
 //  - Floats are IEEE 754 with round-to-nearest-even and subnormals kept; no contraction: only `fma` fuses.
 //    min and max return the number when one operand is NaN; min(-0,+0) may be either. The bits of a NaN
 //    result are unspecified. add sub mul div fma sqrt are correctly rounded; exp2 log2 sin cos are within 4
-//    ulp or 2^-20 absolute for f32, on |x| <= 100 for sin and cos; f64 has no exp2 log2 sin cos.
+//    ulp or 2^-20 absolute for f32, on |x| <= 100 for sin and cos; those of f64 are composed (math64.hpp).
 //  - cast float -> integer truncates, saturates, NaN gives 0. cast integer -> float and f64 -> f32 ->
 //  f16/bf16
 //    round to nearest even. integer -> narrower integer truncates; wider extends by the source's sign.
