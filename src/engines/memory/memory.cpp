@@ -57,8 +57,8 @@ class MemoryTarget final : public Target {
   std::byte* address() const override { return block_->memory.data(); }
   std::uint64_t read_at_hand(std::uint64_t offset, std::span<std::byte> to) const override {
     const std::uint64_t size = block_->size.load(std::memory_order_acquire);
-    const std::uint64_t bytes =
-        has(caps_, Cap::read) && offset < size ? std::min(size - offset, to.size()) : 0;
+    if (!has(caps_, Cap::read) || offset >= size || to.empty()) return 0;
+    const std::uint64_t bytes = std::min(size - offset, to.size());
     std::memcpy(to.data(), block_->memory.data() + offset, bytes);
     return bytes;
   }
