@@ -1,7 +1,6 @@
 #include "engines/file/file.hpp"
 
 #include <liburing.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -183,9 +182,7 @@ std::uint64_t FileTarget::read_at_hand(std::uint64_t offset, std::span<std::byte
   if (file_->worth_looking())
     while (done < to.size()) {
       const iovec rest = {to.data() + done, to.size() - done};
-      const auto moved =
-          ::preadv2(file_->cached.native(), &rest, 1, static_cast<off_t>(offset + done), RWF_NOWAIT);
-      if (moved < 0 && errno == EOPNOTSUPP) file_->probe_refused.store(true, std::memory_order_relaxed);
+      const auto moved = file_->read_resident(&rest, 1, offset + done);
       if (moved <= 0) break;
       done += static_cast<std::uint64_t>(moved);
     }

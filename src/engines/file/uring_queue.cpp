@@ -173,12 +173,8 @@ bool UringQueue::copy_resident(Transfer& t) {
   OpenFile& file = *t.file;
   if (options_.page_cache && file.worth_looking()) {
     while (t.plan()) {
-      const auto moved = ::preadv2(t.fd(), t.vectors.data(), static_cast<int>(t.vector_count),
-                                   static_cast<off_t>(t.position()), RWF_NOWAIT);
-      if (moved < 0) {
-        if (errno == EOPNOTSUPP) file.probe_refused.store(true, std::memory_order_relaxed);
-        break;
-      }
+      const auto moved = file.read_resident(t.vectors.data(), static_cast<int>(t.vector_count), t.position());
+      if (moved < 0) break;
       file.found();
       if (t.settle(moved)) return true;
     }
