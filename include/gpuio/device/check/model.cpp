@@ -172,7 +172,7 @@ void Model::copy_staged(u64 box, u64 frame) { copy(frame, s.service[box].payload
 bool Model::bring(const Lane<Model>& l) {
   if (!config.brings || !choose()) return false;
   u8 page[kLanesMax];
-  for (u32 x = 0; x < kLanesMax; ++x) page[x] = u8(l.page * 16 + s.backing[l.page][x]);
+  for (u32 x = 0; x < kLanesMax; ++x) page[x] = value_of(u32(l.page), s.backing[l.page][x]);
   copy(l.frame, page);
   return true;
 }

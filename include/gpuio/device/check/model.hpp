@@ -179,6 +179,7 @@ struct State {
   u8 failures, ended, error;
 };
 
+inline u8 value_of(u32 page, u32 version) { return u8(page * 16 + version); }
 // Before a frame's content changes: everybody but `except` may go on seeing what it held.
 void remember(const Config&, State&, u32 frame, u32 except);
 inline bool drained(const Actor& a) { return !a.buffer[0].kind && !a.buffer[1].kind && !a.late; }

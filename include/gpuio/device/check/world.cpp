@@ -7,8 +7,6 @@ namespace {
 
 constexpr u8 kOtherLife = 15;
 
-u8 value_of(u32 page, u32 version) { return u8(page * 16 + version); }
-
 void clear_lane(Actor& a) {
   const u8 turn = a.lane.turn;
   std::memset(static_cast<void*>(&a.lane), 0, sizeof a.lane);
