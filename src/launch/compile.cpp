@@ -31,6 +31,12 @@ Result<Compiled> for_cuda(const kernel::View& kernel, Compiled out, const gpu::D
   auto text = std::make_shared<std::string>();
   const kernel::PtxResult r =
       kernel::ptx_to(*text, kernel, {.sm = kernel::u32(device.major * 10 + device.minor)});
+  if (r.error == kernel::PtxError::shared)
+    return fail(Code::unsupported,
+                "kernel {}: its shared arrays take {} bytes, and a workgroup of {} (sm_{}{}) has at most {}: "
+                "use smaller tiles or fewer stages there",
+                kernel.name, kernel::shared_bytes(kernel), device.name, device.major, device.minor,
+                kernel::ptx_shared_max(kernel::u32(device.major * 10 + device.minor)));
   if (!r.ok())
     return fail(Code::unsupported, "kernel {}, line {}: {}", kernel.name, r.line, kernel::describe(r.error));
   out.code.ptx = *text;

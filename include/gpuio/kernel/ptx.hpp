@@ -3,7 +3,9 @@
 // One text serves upward: `.version` and `.target` are the lowest that what the kernel uses needs (min_sm),
 // sm_70 at least; `sm` names the GPU (or the oldest of several) and lets newer instructions in where they are
 // better. The kernel's only parameter is the argument block of ir.hpp, by value (none for a kernel without
-// parameters). Shared arrays are static, so 48 KiB in all is the limit.
+// parameters). Shared arrays that take up to 48 KiB (kStaticSharedMax) in all are static. Those that take
+// more are one block, whose size the launch gives after the function was told to allow it
+// (CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES); what GPUs have at most differs (ptx_shared_max).
 //
 // Give it a verified kernel (verify.hpp) with on-demand operations lowered. What it cannot write it refuses,
 // naming the operation. Pure, constexpr; emitting costs some microseconds a hundred operations.
@@ -19,6 +21,21 @@
 
 namespace gpuio::kernel {
 
+// Bytes of shared arrays that a text may declare itself, on every GPU.
+inline constexpr u32 kStaticSharedMax = 48 * 1024;
+
+// Bytes of shared memory that a workgroup may have on a GPU of that compute capability.
+constexpr u32 ptx_shared_max(u32 sm) {
+  switch (sm) {
+    case 75: return 64 * 1024;
+    case 80:
+    case 87: return 163 * 1024;
+    case 86:
+    case 89: return 99 * 1024;
+    default: return sm < 75 ? 96 * 1024 : sm < 90 ? kStaticSharedMax : sm < 120 ? 227 * 1024 : 99 * 1024;
+  }
+}
+
 struct PtxOptions {
   u32 sm = 70;  // compute capability, major * 10 + minor
 };
@@ -30,7 +47,7 @@ enum class PtxError : u8 {
   target,       // older than sm_70
   name,         // not an identifier
   workgroup,    // no lanes, or more than 1024
-  shared,       // more than 48 KiB
+  shared,       // more than ptx_shared_max()
   structure,    // brackets that do not match
   on_demand,    // not lowered
   newer,        // min_sm() is above the target; `inst` is what needs it
@@ -53,7 +70,7 @@ constexpr std::string_view describe(PtxError e) {
     case PtxError::name:
       return "the kernel's name is no identifier: letters, digits and _, not beginning with a digit";
     case PtxError::workgroup: return "a workgroup has 1 to 1024 lanes";
-    case PtxError::shared: return "shared arrays take more than 48 KiB";
+    case PtxError::shared: return "shared arrays take more than a workgroup has on this GPU";
     case PtxError::structure: return "the brackets of regions do not match: verify the kernel first";
     case PtxError::on_demand: return "on-demand operation: lower it before emitting PTX";
     case PtxError::newer:
@@ -119,7 +136,7 @@ constexpr PtxResult check(View k, const PtxOptions& options) {
   if (options.sm < 70) return {PtxError::target};
   if (!is_name(k.name)) return {PtxError::name};
   if (k.block[0] == 0 || k.block[1] == 0 || k.block[2] == 0 || k.lanes() > 1024) return {PtxError::workgroup};
-  if (shared_bytes(k) > 48 * 1024) return {PtxError::shared};
+  if (shared_bytes(k) > ptx_shared_max(options.sm)) return {PtxError::shared};
   for (u32 n = 0; n < k.insts.size(); ++n) {
     const PtxError e = check(k, k.insts[n]);
     if (e != PtxError::none) return {e, n, k.insts[n].line};
@@ -160,6 +177,8 @@ constexpr void header(Out<Sink>& o) {
   if (least.sm < 80 && o.sm >= 80 && uses_sm80(k)) least = {80, 70};
   o.text(".version ", least.version / 10, ".", least.version % 10, "\n.target sm_", least.sm,
          uses_warpgroups(k) ? "a" : "", "\n.address_size 64\n\n");
+  // A multiple of the banks' 128 bytes, so that places in it have the banks that they seem to have.
+  if (o.block) o.text(".extern .shared .align 128 .b8 $shared[];\n");
   o.text(".visible .entry ", k.name, "(");
   if (!k.params.empty()) o.text(".param .align 8 .b8 args[", u64{kArgumentSlot} * k.params.size(), "]");
   o.text(")\n.maxntid ", k.block[0], ", ", k.block[1], ", ", k.block[2], "\n{\n");
@@ -173,7 +192,7 @@ constexpr void declarations(Out<Sink>& o) {
   o.line(".reg .b16 %h<", n, ">, %z<4>");
   o.line(".reg .b32 %r<", n, ">, %x<8>");
   o.line(".reg .b64 %d<", n, ">, %y<2>");
-  for (u32 s = 0; s < k.shared.size(); ++s) {
+  for (u32 s = 0; s < k.shared.size() && !o.block; ++s) {
     o.line(".shared .align 16 .b8 shared", s, "[", u64{k.shared[s].count} * size_of(k.shared[s].type), "]");
   }
   for (u32 v = 0; v < k.vars.size(); ++v) {
@@ -260,7 +279,12 @@ constexpr PtxResult emit_ptx(View kernel, const PtxOptions& options, Sink& sink)
   if (const PtxResult r = ptx::check(kernel, options); !r.ok()) return r;
   const ptx::Flow flow(kernel);
   if (!flow.balanced) return {PtxError::structure};
-  ptx::Out<Sink> o{kernel, options.sm, sink, min_sm(kernel), ptx::needs_fences(kernel)};
+  ptx::Out<Sink> o{kernel,
+                   options.sm,
+                   sink,
+                   min_sm(kernel),
+                   ptx::needs_fences(kernel),
+                   shared_bytes(kernel) > kStaticSharedMax};
   ptx::Control<Sink> control(o, flow);
   ptx::header(o);
   ptx::declarations(o);

@@ -400,6 +400,21 @@ TEST_F(PtxAssembly, ProductsOfWarpgroups) {
   for (const std::string& output : outputs_) EXPECT_TRUE(leaves_products_alone(output)) << output;
 }
 
+// All units, and lanes, on shared arrays of which there are as many bytes as any GPU gives.
+TEST_F(PtxAssembly, SharedArraysBeyondWhatATextDeclares) {
+  std::vector<Program> all{test_kernels::streamed_product()};
+  for (auto& p : test_kernels::warpgroup_products()) all.push_back(p.program);
+  for (Program& p : all) {
+    SharedArray& first = p.shared.at(0);  // larger, so that the others have places far behind it
+    first.count += (ptx_shared_max(90) - shared_bytes(p.view())) / size_of(first.type) / 16 * 16;
+    EXPECT_GT(shared_bytes(p.view()), 226u * 1024);
+    add(p.view(), 90);
+  }
+  assemble();
+  expect_spills_at_most(0, 1);
+  for (const std::string& output : outputs_) EXPECT_TRUE(leaves_products_alone(output)) << output;
+}
+
 // The check can fail: sums that are read before they are waited for.
 TEST_F(PtxAssembly, AProductThatIsNotWaitedForIsSeen) {
   const Program p = trace_program(

@@ -136,22 +136,27 @@ TEST(Ptx, LeavesUniformFlowAlone) {
 
 // --- At compile time ---
 
-template <u32 kInsts, u32 kParams>
-struct Frozen {
-  std::array<Inst, kInsts> insts{};
-  std::array<Param, kParams> params{};
-  constexpr View view() const { return {"saxpy", {64, 1, 1}, params, {}, {}, insts}; }
-};
-constexpr auto frozen_saxpy = [] {
-  Frozen<saxpy().insts.size(), saxpy().params.size()> f;
-  const Program p = saxpy();
+template <const auto& kMake>
+constexpr auto frozen = [] {
+  struct {
+    std::string_view name;
+    std::array<u32, 3> block;
+    std::array<Inst, kMake().insts.size()> insts{};
+    std::array<Param, kMake().params.size()> params{};
+    std::array<SharedArray, kMake().shared.size()> shared{};
+    constexpr View view() const { return {name, block, params, shared, {}, insts}; }
+  } f;
+  const Program p = kMake();
+  f.name = p.name;
+  f.block = p.block;
   for (u32 i = 0; i < p.insts.size(); ++i) f.insts[i] = p.insts[i];
   for (u32 i = 0; i < p.params.size(); ++i) f.params[i] = p.params[i];
+  for (u32 i = 0; i < p.shared.size(); ++i) f.shared[i] = p.shared[i];
   return f;
 }();
-static_assert(ptx_text<frozen_saxpy, 90>.starts_with(".version 6.3\n"));
+static_assert(ptx_text<frozen<saxpy>, 90>.starts_with(".version 6.3\n"));
 
-TEST(Ptx, IsTheSameAtCompileTime) { EXPECT_EQ((ptx_text<frozen_saxpy, 90>), text_of(saxpy(), 90)); }
+TEST(Ptx, IsTheSameAtCompileTime) { EXPECT_EQ((ptx_text<frozen<saxpy>, 90>), text_of(saxpy(), 90)); }
 
 // --- Targets ---
 
@@ -172,6 +177,36 @@ TEST(Ptx, AsksForNoMoreThanItUses) {
 
 // --- Refusals ---
 
+// y[i] = the element of both arrays that the lane wrote before, from `each` bytes apart on.
+template <u32 kEach>
+constexpr Program two_arrays() {
+  Program p{.name = "two", .block = {64, 1, 1}};
+  Builder b(p);
+  const u32 y = b.param(ParamKind::out, Type::u32);
+  const u32 i = b.builtin(Builtin::local_x);
+  const u32 first = b.shared(Type::u32, kEach / 4), second = b.shared(Type::u32, kEach / 4);
+  b.store(first, constant(b, 3), i);
+  b.store(second, constant(b, 0), i);
+  b.store(second, i, i);
+  b.store(y, i, b.load(second, constant(b, 7)));
+  return p;
+}
+// Up to 48 KiB arrays are the text's own; beyond it they are places in a block that the launch sizes. Made
+// while compiling it is the same text.
+TEST(Ptx, SharedArraysBeyondWhatATextDeclaresAreOneBlock) {
+  const std::string own = text_of(two_arrays<24 * 1024>(), 80);
+  EXPECT_NE(own.find("  .shared .align 16 .b8 shared1[24576];"), std::string::npos) << own;
+  EXPECT_NE(own.find("mov.u32 %x1, shared1;"), std::string::npos) << own;
+  EXPECT_EQ(own.find("$shared"), std::string::npos) << own;
+  const std::string block = text_of(two_arrays<24 * 1024 + 4>(), 80);
+  for (const char* line :
+       {"\n.extern .shared .align 128 .b8 $shared[];\n.visible .entry two(", "st.shared.b32 [$shared+12], ",
+        "st.shared.b32 [$shared+24592], ", "mov.u32 %x1, $shared+24592;", "[$shared+24620];"})
+    EXPECT_NE(block.find(line), std::string::npos) << line << " is not in " << block;
+  EXPECT_EQ(block.find("shared1"), std::string::npos) << block;
+  EXPECT_EQ(block, (ptx_text<frozen<two_arrays<24 * 1024 + 4>>, 80>));
+}
+
 PtxResult refusal(const Program& p, u32 sm = 70) {
   std::string text = "left from before";
   const PtxResult r = ptx_to(text, p.view(), {.sm = sm});
@@ -189,8 +224,13 @@ TEST(Ptx, RefusesByNameWhatItCannotWrite) {
   p.block = {1025, 1, 1};
   EXPECT_EQ(refusal(p).error, PtxError::workgroup);
   p = saxpy();
-  p.shared.push_back({Type::f64, 6145});
-  EXPECT_EQ(refusal(p).error, PtxError::shared);
+  for (const auto& [sm, kib] :
+       {std::pair{70u, 96u}, {75, 64}, {80, 163}, {86, 99}, {89, 99}, {90, 227}, {100, 227}, {120, 99}}) {
+    p.shared = {{Type::f32, kib * 256}};
+    EXPECT_NE(text_of(p, sm).find("$shared[]"), std::string::npos);
+    p.shared.push_back({Type::u8, 1});
+    EXPECT_EQ(refusal(p, sm).error, PtxError::shared) << sm;
+  }
   p = saxpy();
   p.insts.pop_back();  // the end_if
   EXPECT_EQ(refusal(p).error, PtxError::structure);

@@ -26,6 +26,8 @@ struct Fake {
   int (*launches)() = *library.function<int()>("fake_launches");
   void (*values)(int) = *library.function<void(int)>("fake_values");
   unsigned long long (*value)(int) = *library.function<unsigned long long(int)>("fake_value");
+  int (*allowed)() = *library.function<int()>("fake_allowed");
+  unsigned (*given)() = *library.function<unsigned()>("fake_given");
   void (*old)(int) = *library.function<void(int)>("fake_old");
   void (*hold)(int) = *library.function<void(int)>("fake_hold");
   const char* (*failed)() = *library.function<const char*()>("fake_failed");
@@ -112,13 +114,57 @@ TEST_F(CudaDevice, AnyCallMayFail) {
       // What fails while all is released has nobody left to tell; and one function need not be there.
       if (s.ok()) {
         EXPECT_THAT(fake_.failed(), AnyOf(StrEq("cuCtxPushCurrent"), StrEq("cuStreamQuery"),
-                                          StrEq(at == 43 ? "cuGetProcAddress" : "cuStreamQuery")));
+                                          StrEq(at == 44 ? "cuGetProcAddress" : "cuStreamQuery")));
       } else {
         EXPECT_FALSE(s.message().empty());
       }
       ASSERT_EQ(fake_.live(), 0) << "call " << at << ", " << fake_.failed() << ": " << s.message();
     }
   }
+}
+
+TEST_F(CudaDevice, SharedMemoryBeyondWhatATextDeclaresIsAllowedOnceAndGivenAtLaunch) {
+  auto device = *open(options());
+  EXPECT_EQ(device->info().shared_bytes_max, 227u * 1024);
+  auto stream = *device->stream();
+  const auto launch = [&](const Kernel& kernel) {
+    const Argument arguments[] = {{}};
+    return stream->launch(kernel, {{4, 1, 1}}, arguments);
+  };
+  KernelCode it = code();
+  it.shared_bytes = 48 * 1024;
+  const auto small = *device->load(it);
+  EXPECT_EQ(fake_.allowed(), 0);
+  it.shared_bytes = 48 * 1024 + 16;
+  const auto large = *device->load(it);
+  EXPECT_EQ(fake_.allowed(), 48 * 1024 + 16);
+  it.shared_bytes = 227 * 1024;
+  const auto largest = *device->load(it);
+  EXPECT_EQ(fake_.allowed(), 227 * 1024);
+  for (const auto& [kernel, bytes] :
+       {std::pair{small.get(), 0u}, {large.get(), 48 * 1024 + 16u}, {largest.get(), 227 * 1024u}}) {
+    ASSERT_TRUE(launch(*kernel));
+    EXPECT_EQ(fake_.given(), bytes);
+  }
+  ASSERT_TRUE(stream->wait(stream->last(), kLong));
+  it.shared_bytes = 227 * 1024 + 16;
+  const auto refused = device->load(it);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::invalid_arg);
+  for (const char* said : {"'k'", "232464", "232448", "driver double", "sm_90"})
+    EXPECT_THAT(refused.error().message(), HasSubstr(said));
+}
+
+// In the middle of a load.
+TEST_F(CudaDevice, WhatTheDriverDoesNotAllowIsSaid) {
+  auto device = *open(options());
+  KernelCode it = code();
+  it.shared_bytes = 64 * 1024;
+  fake_.reset(5, 1);  // context, module, function, cuFuncLoad; then the attribute
+  const auto refused = device->load(it);
+  ASSERT_FALSE(refused);
+  EXPECT_STREQ(fake_.failed(), "cuFuncSetAttribute");
+  EXPECT_THAT(refused.error().message(), HasSubstr("65536 bytes of shared memory"));
 }
 
 TEST_F(CudaDevice, AnOlderDriverWillDo) {
@@ -267,7 +313,7 @@ TEST_F(CudaDevice, AbsenceIsSaidWithItsRemedy) {
   EXPECT_EQ(open({.library = "libgpuio_no_such_driver.so"}).error().code(), Code::not_found);
   const Probe old = probe("libm.so.6");
   EXPECT_THAT(old.reason, HasSubstr("update the NVIDIA driver"));
-  fake_.reset(44, 100);  // after the functions, cuInit
+  fake_.reset(45, 100);  // after the functions, cuInit
   const Probe empty = probe(FAKE_DRIVER);
   EXPECT_STREQ(fake_.failed(), "cuInit");
   EXPECT_THAT(empty.reason, HasSubstr("no NVIDIA GPU"));

@@ -9,6 +9,9 @@
 namespace gpuio::gpu::cuda {
 namespace {
 
+// What a text declares itself, as kernel/ptx.hpp writes it: of more it declares nothing, and launches give
+// it.
+constexpr std::uint32_t kStaticSharedMax = 48 * 1024;
 constexpr std::uint32_t kParametersMax = 4096 / sizeof(Argument);  // what a kernel takes on every GPU
 
 Capability capability(bool masked, std::string_view what, std::string reason) {
@@ -50,7 +53,8 @@ Result<DeviceInfo> describe(const Driver& d, CUdevice device, const Mask& mask) 
   info.compute_units = std::uint32_t(attribute(kMultiprocessorCount));
   info.subgroup_size = std::uint32_t(attribute(kWarpSize));
   info.lanes_max = std::uint32_t(attribute(kMaxThreadsPerBlock));
-  info.shared_bytes_max = std::uint32_t(attribute(kMaxSharedMemoryPerBlock));
+  info.shared_bytes_max =
+      std::uint32_t(std::max(attribute(kMaxSharedMemoryPerBlock), attribute(kMaxSharedMemoryPerBlockOptin)));
   info.major = attribute(kComputeCapabilityMajor);
   info.minor = attribute(kComputeCapabilityMinor);
   info.numa_node = numa_node(d, device);
@@ -228,8 +232,10 @@ Result<std::unique_ptr<Kernel>> CudaDevice::load(const KernelCode& code, bool se
                 code.name, code.block[0], code.block[1], code.block[2], info_.lanes_max);
   }
   if (code.shared_bytes > info_.shared_bytes_max) {
-    return fail(Code::invalid_arg, "load of '{}': {} bytes of shared memory, at most {}", code.name,
-                code.shared_bytes, info_.shared_bytes_max);
+    return fail(Code::invalid_arg,
+                "load of '{}': {} bytes of shared memory, a workgroup of {} (sm_{}{}) has at most {}: use "
+                "smaller tiles or fewer stages there",
+                code.name, code.shared_bytes, info_.name, info_.major, info_.minor, info_.shared_bytes_max);
   }
   if (code.parameters > kParametersMax) {
     return fail(Code::invalid_arg, "load of '{}': {} parameters, at most {}", code.name, code.parameters,
@@ -266,6 +272,15 @@ Result<std::unique_ptr<Kernel>> CudaDevice::load(const KernelCode& code, bool se
   if (d.cuFuncLoad != nullptr) {
     if (Status s = core_->check(d.cuFuncLoad(kernel->function), "cuFuncLoad"); !s)
       return fail(std::move(s).wrap(what));
+  }
+  if (!separate && code.shared_bytes > kStaticSharedMax) {
+    kernel->shared_bytes = code.shared_bytes;
+    if (Status s = core_->check(d.cuFuncSetAttribute(kernel->function, kFunctionMaxDynamicSharedSizeBytes,
+                                                     int(code.shared_bytes)),
+                                "cuFuncSetAttribute");
+        !s) {
+      return fail(std::move(s).wrap(fmt::format("{}: {} bytes of shared memory", what, code.shared_bytes)));
+    }
   }
   int most = 0;
   if (Status s = core_->check(d.cuFuncGetAttribute(&most, kFunctionMaxThreadsPerBlock, kernel->function),

@@ -65,6 +65,7 @@ std::string find_all(Driver& d, GetProcAddress* get) {
   GPUIO_FIND(cuModuleUnload);
   GPUIO_FIND(cuModuleGetFunction);
   GPUIO_FIND(cuFuncGetAttribute);
+  GPUIO_FIND(cuFuncSetAttribute);
   GPUIO_FIND(cuLaunchKernel);
   GPUIO_FIND(cuLaunchHostFunc);
   GPUIO_FIND(cuStreamCreate);

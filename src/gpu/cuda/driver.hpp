@@ -46,6 +46,7 @@ enum Attribute : int {  // CUdevice_attribute
   kUnifiedAddressing = 41,
   kComputeCapabilityMajor = 75,
   kComputeCapabilityMinor = 76,
+  kMaxSharedMemoryPerBlockOptin = 97,
   kHostRegisterSupported = 99,
   kMemoryPoolsSupported = 115,
 };
@@ -54,7 +55,8 @@ enum JitOption : int {  // CUjit_option
   kJitErrorLogBufferSizeBytes = 6,
   kJitTargetFromContext = 8,
 };
-inline constexpr int kFunctionMaxThreadsPerBlock = 0;  // CUfunction_attribute
+inline constexpr int kFunctionMaxThreadsPerBlock = 0;         // CUfunction_attribute
+inline constexpr int kFunctionMaxDynamicSharedSizeBytes = 8;  // likewise
 inline constexpr unsigned kHostPortable = 1, kHostDeviceMap = 2;
 inline constexpr unsigned kStreamNonBlocking = 1;
 inline constexpr unsigned kEventDefault = 0, kEventDisableTiming = 2;
@@ -91,6 +93,7 @@ struct Driver {
   int (*cuModuleUnload)(CUmodule module) = nullptr;
   int (*cuModuleGetFunction)(CUfunction* function, CUmodule module, const char* name) = nullptr;
   int (*cuFuncGetAttribute)(int* value, int attribute, CUfunction function) = nullptr;
+  int (*cuFuncSetAttribute)(CUfunction function, int attribute, int value) = nullptr;
   int (*cuFuncLoad)(CUfunction function) = nullptr;  // optional
   int (*cuLaunchKernel)(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                         unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,

@@ -18,6 +18,8 @@ std::mutex lock;
 int calls = 0, fail_at = 0, fail_with = 0, launches = 0;
 int looked_at = 0;                // how many parameters of 8 bytes of a launch are kept
 unsigned long long parameter[8];  // what they were
+int allowed = 0;                  // bytes of shared memory that a launch may give the function
+unsigned given = 0;               // that the last launch gave
 bool held = false;                // nothing that is enqueued ever ends
 bool old = false;                 // knows nothing newer than CUDA 11.4
 std::map<const void*, std::string> live;
@@ -64,12 +66,16 @@ EXPORT void fake_reset(int at, int with) {
   fail_at = at;
   fail_with = with;
   held = old = false;
+  allowed = 0;
+  given = 0;
   failed.clear();
 }
 EXPORT int fake_calls() { return calls; }
 EXPORT int fake_launches() { return launches; }
 EXPORT void fake_values(int count) { looked_at = count; }
 EXPORT unsigned long long fake_value(int i) { return parameter[i]; }
+EXPORT int fake_allowed() { return allowed; }
+EXPORT unsigned fake_given() { return given; }
 EXPORT void fake_old(int is_old) { old = is_old != 0; }
 EXPORT void fake_hold(int hold) { held = hold != 0; }
 EXPORT const char* fake_failed() { return failed.c_str(); }
@@ -134,6 +140,7 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
     case 17: *value = 0; break;         // no watchdog
     case 75: *value = 9; break;
     case 76: *value = 0; break;
+    case 97: *value = 227 * 1024; break;  // shared memory that a function may be allowed
     default: *value = 1;
   }
   return 0;
@@ -225,13 +232,21 @@ int cuFuncGetAttribute(int* value, int, void*) {
   *value = 512;
   return 0;
 }
+int cuFuncSetAttribute(void*, int attribute, int value) {
+  ENTER();
+  if (attribute != 8 || value > 227 * 1024) return 1;
+  allowed = value;
+  return 0;
+}
 int cuFuncLoad(void*) {
   ENTER();
   return 0;
 }
-int cuLaunchKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*,
+int cuLaunchKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned shared, void*,
                    void** parameters, void**) {
   ENTER();
+  if (shared > 48 * 1024 && shared > unsigned(allowed)) return 1;
+  given = shared;
   ++launches;
   for (int i = 0; i < looked_at; ++i) std::memcpy(&parameter[i], parameters[i], sizeof parameter[i]);
   return 0;
@@ -309,6 +324,7 @@ const std::map<std::string, void*> functions = {
     F(cuModuleUnload),
     F(cuModuleGetFunction),
     F(cuFuncGetAttribute),
+    F(cuFuncSetAttribute),
     F(cuFuncLoad),
     F(cuLaunchKernel),
     F(cuLaunchHostFunc),

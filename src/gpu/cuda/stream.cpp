@@ -287,8 +287,8 @@ Status CudaStream::launch(const CudaKernel& k, const Grid& grid, std::span<void*
   return operation([&] {
     if (x == 0 || y == 0 || z == 0) return Status{};
     Status s =
-        part(driver().cuLaunchKernel(k.function, x, y, z, k.block[0], k.block[1], k.block[2], 0, stream_,
-                                     parameters.empty() ? nullptr : parameters.data(), nullptr),
+        part(driver().cuLaunchKernel(k.function, x, y, z, k.block[0], k.block[1], k.block[2], k.shared_bytes,
+                                     stream_, parameters.empty() ? nullptr : parameters.data(), nullptr),
              "cuLaunchKernel");
     return s ? s : std::move(s).wrap(fmt::format("launch of '{}'", k.name));
   });

@@ -18,7 +18,8 @@ struct CudaKernel final : Kernel {
   CUfunction function = nullptr;
   std::array<std::uint32_t, 3> block{1, 1, 1};
   std::uint32_t parameters = 0;
-  bool separate = false;  // its parameters are its own, not one block of slots
+  std::uint32_t shared_bytes = 0;  // that a launch adds to what the text declares
+  bool separate = false;           // its parameters are its own, not one block of slots
 };
 
 // Pinned memory handed out front to back and given back in the same order, each piece once its point is

@@ -20,7 +20,7 @@ template <class Sink>
 constexpr void mbarrier_init(Out<Sink>& o, const Inst& i) {
   local_index(o, "%x0");
   o.line("setp.eq.u32 %q0, %x0, 0");
-  o.line("@%q0 mbarrier.init.shared.b64 [shared", i.a & ~kShared, "], ", i.imm);
+  o.line("@%q0 mbarrier.init.shared.b64 [", SharedPlace{i.a & ~kShared}, "], ", i.imm);
   if (o.target >= 90) o.line("@%q0 fence.proxy.async.shared::cta");
   o.line("bar.sync 0");
 }
@@ -29,8 +29,8 @@ template <class Sink>
 constexpr void mbarrier_wait(Out<Sink>& o, const Inst& i, u32 id) {
   const auto try_wait = [&] {
     o.line("mbarrier.", o.target >= 90 ? "try_wait" : "test_wait",
-           PhaseOf(i.mode) == PhaseOf::parity ? ".parity" : "", ".shared.b64 %q0, [shared", i.a & ~kShared,
-           "], ", o.reg(i.c));
+           PhaseOf(i.mode) == PhaseOf::parity ? ".parity" : "", ".shared.b64 %q0, [",
+           SharedPlace{i.a & ~kShared}, "], ", o.reg(i.c));
     o.line("@%q0 bra $ended", id);
   };
   try_wait();
@@ -54,7 +54,7 @@ constexpr void bulk_copy(Out<Sink>& o, const Inst& i) {
   const bool load = i.op == Op::bulk_load;
   const u32 by = bulk_mbarrier(i) & ~kShared;
   const Address buffer = address(o, there), shared = address(o, i);  // by way of %y0, and of %x0 and %x1
-  if (load) o.line("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [shared", by, "], ", bulk_bytes(i));
+  if (load) o.line("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [", SharedPlace{by}, "], ", bulk_bytes(i));
   else fence_proxy(o);
   o.text("  cp.async.bulk.",
          load ? "shared::cluster.global.mbarrier::complete_tx::bytes " : "global.shared::cta.bulk_group ");
@@ -62,7 +62,7 @@ constexpr void bulk_copy(Out<Sink>& o, const Inst& i) {
   o.text(", ");
   put(o, load ? buffer : shared);
   o.text(", ", bulk_bytes(i));
-  if (load) o.text(", [shared", by, "]");
+  if (load) o.text(", [", SharedPlace{by}, "]");
   o.text(";\n");
 }
 
@@ -72,7 +72,8 @@ constexpr void async_unit(Out<Sink>& o, const Inst& i, u32 id) {
     case Op::mbarrier_init: return mbarrier_init(o, i);
     case Op::mbarrier_arrive:
       fence_proxy(o);
-      return o.line("mbarrier.arrive.shared.b64 ", Reg{Type::u64, id}, ", [shared", i.a & ~kShared, "]");
+      return o.line("mbarrier.arrive.shared.b64 ", Reg{Type::u64, id}, ", [", SharedPlace{i.a & ~kShared},
+                    "]");
     case Op::mbarrier_wait: return mbarrier_wait(o, i, id);
     case Op::bulk_commit: return o.line("cp.async.bulk.commit_group");
     case Op::bulk_wait: return o.line("cp.async.bulk.wait_group ", i.imm);

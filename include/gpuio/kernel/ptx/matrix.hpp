@@ -15,8 +15,8 @@ constexpr void part_address(Out<Sink>& o, const Inst& i) {
   Inst element = i;
   element.type = i.from;
   const Address at = address(o, element);
-  if (at.number == kNone) return;  // it is there
-  o.line("mov.u32 %x0, ", at.base, at.number);
+  if (!at.base.empty()) return;  // it is there
+  o.line("mov.u32 %x0, ", SharedPlace{at.number});
   if (at.offset != 0) o.line("add.u32 %x0, %x0, ", at.offset);
 }
 

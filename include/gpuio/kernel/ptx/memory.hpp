@@ -1,6 +1,7 @@
 // PTX of buffers, shared arrays, vectors, vars and atomics. Part of ptx.hpp.
 //
-// The address of buffer p is in %b<p>, made once at entry; shared array n is the symbol shared<n>.
+// The address of buffer p is in %b<p>, made once at entry; shared array n is the symbol shared<n>, or a
+// place in $shared.
 #pragma once
 
 #include <bit>
@@ -11,10 +12,10 @@ namespace gpuio::kernel::detail::ptx {
 
 constexpr std::string_view space(u32 object) { return object & kShared ? "shared" : "global"; }
 
-// An address ready to be printed between brackets: a register or symbol, and bytes after it.
+// An address ready to be printed between brackets: a register or shared array, and bytes after it.
 struct Address {
-  std::string_view base;
-  u32 number = kNone;  // appended to base
+  std::string_view base;  // empty: the shared array
+  u32 number = kNone;     // appended to base
   u64 offset = 0;
 };
 
@@ -22,14 +23,13 @@ template <class Sink>
 constexpr Address address(Out<Sink>& o, const Inst& i) {
   const bool shared = (i.a & kShared) != 0;
   const u32 object = i.a & ~kShared, size = size_of(i.type);
-  const std::string_view symbol = shared ? "shared" : "%b";
   if (o.is_constant(i.b) && o.k.insts[i.b].imm < (u64{1} << 31) / size) {
-    return {symbol, object, o.k.insts[i.b].imm * size};
+    return {shared ? "" : "%b", object, o.k.insts[i.b].imm * size};
   }
   const Reg index = o.reg(i.b);
   const bool wide = size_of(index.type) == 8;
   if (shared) {  // 32 bits reach all of it
-    o.line("mov.u32 %x1, shared", object);
+    o.line("mov.u32 %x1, ", SharedPlace{object});
     if (wide) o.line("cvt.u32.u64 %x0, ", index);
     else o.line("mov.b32 %x0, ", index);
     o.line("mad.lo.u32 %x0, %x0, ", size, ", %x1");
@@ -46,6 +46,7 @@ constexpr Address address(Out<Sink>& o, const Inst& i) {
 
 template <class Sink>
 constexpr void put(Out<Sink>& o, const Address& a) {
+  if (a.base.empty()) return o.text("[", SharedPlace{a.number, a.offset}, "]");
   o.text("[", a.base);
   if (a.number != kNone) o.text(a.number);
   if (a.offset != 0) o.text("+", a.offset);

@@ -110,6 +110,12 @@ struct Var {
   u32 index;
 };
 
+// A byte of a shared array: an array of its own, or a place in the block that a launch sizes (Out::block).
+struct SharedPlace {
+  u32 array;
+  u64 offset = 0;
+};
+
 // What the parts of the emitter write through.
 template <class Sink>
 struct Out {
@@ -118,6 +124,7 @@ struct Out {
   Sink& sink;
   u32 target = 70;      // that the text is for: what the kernel needs
   bool fences = false;  // lanes write what the async proxy reads or overwrites
+  bool block = false;   // shared arrays are one block that the launch sizes
   bool fenced = false;  // nothing since the last wgmma.fence touches what a product reads or adds to
 
   constexpr void piece(std::string_view s) { sink.append(s); }
@@ -136,6 +143,18 @@ struct Out {
     piece("%w");
     piece(register_class(v.type).substr(1));
     piece(v.index);
+  }
+  constexpr void piece(SharedPlace p) {
+    if (!block) {
+      piece("shared");
+      piece(p.array);
+    } else {
+      piece("$shared");
+      p.offset += shared_offset(k, p.array);
+    }
+    if (p.offset == 0) return;
+    piece("+");
+    piece(p.offset);
   }
   template <class... T>
   constexpr void text(T... pieces) {
