@@ -138,6 +138,26 @@ TEST(AsyncCopy, TheVerifierFollowsWaits) {
             Err::index_out_of_range);
 }
 
+// A lane's copies under way at once to columns of 16 bytes, whose 32 rows lanes fill by sixteens: other
+// lanes' columns lie between a lane's first and its last.
+TEST(AsyncCopy, ManyOfALaneMayBeUnderWayToPanels) {
+  const auto rows_apart = [](auto rows) {
+    return verdict([](Ctx k, Numbers x, Results y, auto) {
+      constexpr u32 kPanel = decltype(rows)::value * 4;
+      auto panels = k.shared<u32, 4 * 33 * 4>();
+      for (u32 sixteen = 0; sixteen < 2; ++sixteen)
+        k.async_copy<16>(panels, k.tid() % 4 * kPanel + k.tid() / 4 * 4 + sixteen * 64, x, k.tid() * 4);
+      k.async_commit();
+      k.async_wait();
+      k.barrier();
+      y[k.tid()] = panels[k.tid()];
+    });
+  };
+  EXPECT_EQ(rows_apart(std::integral_constant<u32, 33>{}), Err::ok);
+  EXPECT_EQ(rows_apart(std::integral_constant<u32, 32>{}), Err::ok);
+  EXPECT_EQ(rows_apart(std::integral_constant<u32, 31>{}), Err::missing_wait);
+}
+
 TEST(AsyncCopy, WithoutAWaitNothingLandsInTheInterpreter) {
   const Traced t = traced(KERNEL {
     k.unchecked_races("the interpreter shows that this is wrong");

@@ -101,24 +101,13 @@ class TwoLanes {
   // difference of one symbol says that it is equal in both; so do the conditions alone where they leave one
   // value.
   constexpr bool one_lane(i64 width_a, i64 width_b) const {
-    std::array<Level, Affine::kTerms> levels{};
-    const u32 count = sort_by_factor(levels);
     List<u32> equal;
-    i64 c = d_.constant;
-    for (u32 l = count; l-- > 0;) {
-      Range below{0, 0};
-      for (u32 i = 0; i < l; ++i) below = below + levels[i].factor * levels[i].range;
-      const Level& level = levels[l];
-      const i64 least = ceil_div(sat_add(sat_add(1 - width_a, -c), -below.hi), level.factor);
-      const i64 most = floor_div(sat_add(sat_add(width_b - 1, -c), -below.lo), level.factor);
-      const i64 lo = least > level.range.lo ? least : level.range.lo,
-                hi = most < level.range.hi ? most : level.range.hi;
-      if (lo > hi) return true;
-      if (lo < hi) break;
-      if (lo == 0 && level.of != kNone) equal.push(level.of);
-      c = sat_add(c, sat_mul(level.factor, lo));
-    }
-    return names_lane(equal);
+    return !meet(width_a, width_b, equal) || names_lane(equal);
+  }
+  // Not even one lane's own elements meet, by the same steps.
+  constexpr bool never_meet(i64 width_a, i64 width_b) const {
+    List<u32> equal;
+    return !meet(width_a, width_b, equal);
   }
 
  private:
@@ -129,6 +118,27 @@ class TwoLanes {
     u32 terms = 0;
     u32 of = kNone;  // the symbol whose difference it is
   };
+
+  // May they? `equal`: the symbols that then are equal in both.
+  constexpr bool meet(i64 width_a, i64 width_b, List<u32>& equal) const {
+    std::array<Level, Affine::kTerms> levels{};
+    const u32 count = sort_by_factor(levels);
+    i64 c = d_.constant;
+    for (u32 l = count; l-- > 0;) {
+      Range below{0, 0};
+      for (u32 i = 0; i < l; ++i) below = below + levels[i].factor * levels[i].range;
+      const Level& level = levels[l];
+      const i64 least = ceil_div(sat_add(sat_add(1 - width_a, -c), -below.hi), level.factor);
+      const i64 most = floor_div(sat_add(sat_add(width_b - 1, -c), -below.lo), level.factor);
+      const i64 lo = least > level.range.lo ? least : level.range.lo,
+                hi = most < level.range.hi ? most : level.range.hi;
+      if (lo > hi) return false;
+      if (lo < hi) break;
+      if (lo == 0 && level.of != kNone) equal.push(level.of);
+      c = sat_add(c, sat_mul(level.factor, lo));
+    }
+    return true;
+  }
 
   constexpr const Symbols::Symbol& of(u32 symbol) const { return ints_.symbol(symbol & ~kSecond); }
   constexpr Affine second(const Affine& a) const {

@@ -442,7 +442,8 @@ class Memory {
                          {a.old_begin, a.old_end});
     if (!lanes.known()) return false;
     if (lanes.apart(a.span, b.span)) return true;
-    return !under_way && (lanes.one_lane(a.span, b.span) || lanes.nobody());
+    if (under_way) return lanes.never_meet(a.span, b.span);
+    return lanes.one_lane(a.span, b.span) || lanes.nobody();
   }
 
   // --- Indices ---
