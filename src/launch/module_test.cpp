@@ -15,6 +15,7 @@
 
 #include "gpu/cpu/cpu.hpp"
 #include "gpu/cuda/cuda.hpp"
+#include "launch/compile.hpp"
 #include "launch/embedded.hpp"
 #include "launch/shipped.hpp"
 #include "support/adead.hpp"
@@ -24,6 +25,7 @@
 namespace gpuio::launch {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 constexpr std::uint64_t kLong = 60'000'000'000;
 
@@ -269,6 +271,53 @@ TEST_P(OnDevice, BytesThatAreNoKernelAreRefused) {
   const Status s = run(hex("de ad be ef"), {}, {});
   EXPECT_EQ(s.code(), Code::invalid_arg);
   EXPECT_THAT(s.message(), HasSubstr("4 bytes are no kernel by their beginning"));
+}
+
+// 96 KiB, in arrays whose far ends are used. A device that has less says how much.
+kernel::Program far_ends() {
+  using namespace kernel;
+  return trace_program(
+      [](Ctx k, In<u32> x, Out<u32> y) {
+        auto a = k.shared<u32, 12288>(), b = k.shared<u32, 12288>();
+        a[k.tid() + 12224] = x[k.tid()];
+        b[k.tid()] = x[k.tid()] * 1000;
+        k.barrier();
+        y[k.tid()] = a[12287 - k.tid()] + b[63 - k.tid()];
+      },
+      "far_ends", {64, 1, 1});
+}
+
+TEST_P(OnDevice, SharedArraysBeyond48KiB) {
+  const kernel::Program program = far_ends();
+  ASSERT_EQ(kernel::shared_bytes(program.view()), 96u * 1024);
+  auto made = load(*device_, program.view());
+  if (device_->info().shared_bytes_max < 96 * 1024) {
+    ASSERT_FALSE(made);
+    EXPECT_THAT(made.error().message(), AllOf(HasSubstr("far_ends"), HasSubstr("98304")));
+    return;
+  }
+  ASSERT_TRUE(made) << made.error().message();
+  std::vector<std::uint32_t> numbers(64);
+  std::iota(numbers.begin(), numbers.end(), 1);
+  const Value x = buffer(numbers), y = buffer(std::vector<std::uint32_t>(64));
+  const gpu::Argument arguments[] = {{x.address, 64}, {y.address, 64}};
+  ASSERT_TRUE(stream_->launch(**made, {}, arguments).ok());
+  ASSERT_TRUE(stream_->wait(stream_->last(), kLong).ok());
+  for (std::uint32_t i = 0; i < 64; ++i) EXPECT_EQ(read<std::uint32_t>(y)[i], (64 - i) * 1001);
+}
+
+TEST(Compile, NamesTheSharedMemoryThatAGpuHas) {
+  const kernel::Program program = far_ends();
+  gpu::DeviceInfo gpu;
+  gpu.backend = gpu::Backend::cuda, gpu.name = "some GPU", gpu.major = 7, gpu.minor = 5;
+  const auto made = compile(program.view(), gpu);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code(), Code::unsupported);
+  EXPECT_EQ(made.error().message(),
+            "kernel far_ends: its shared arrays take 98304 bytes, and a workgroup of some GPU (sm_75) has at "
+            "most 65536: use smaller tiles or fewer stages there");
+  gpu.major = 8, gpu.minor = 6;
+  EXPECT_THAT(must(compile(program.view(), gpu)).code.ptx, HasSubstr("$shared"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, OnDevice, ::testing::Values("cpu", "vulkan", "cuda"),
