@@ -215,11 +215,15 @@ bool possible(const gpu::DeviceInfo& device, const Way& way, const Product& p) {
   const int capability = device.major * 10 + device.minor;
   const bool eighths = p.a == Dtype::f8e4m3 || p.a == Dtype::f8e5m2;
   if (device.backend != gpu::Backend::cuda || capability < (eighths ? 89 : 80)) return false;
-  if (p.a == Dtype::f32 && !p.tf32) return false;
+  if (p.a == Dtype::f32 && (!p.tf32 || way.warpgroups)) return false;  // those would cut it off
+  if (way.warpgroups) {
+    const bool along_k = p.b_transposed && p.k % (way.depth * 8 / bits_of(p.a)) == 0;
+    if (capability != 90 || p.b == Dtype::i4 || !along_k || !spec_of(p, way).copies) return false;
+  }
   // A lane's sums are to fit its registers: twice those of products in groups, and what 8-bit floats become
   // on the way, since sm_90 multiplies them as f16.
   const std::uint32_t sums = way.rows * way.columns / way.lanes();
-  return sums * (p.in_groups() ? 2 : 1) <= (eighths ? 64 : 128);
+  return sums * (p.in_groups() ? 2 : 1) <= (eighths && !way.warpgroups ? 64 : 128);
 }
 
 std::size_t way_of_size(const gpu::DeviceInfo& device, const Product& product) {

@@ -44,43 +44,51 @@ Result<Product> product_of(const Tensor& a, const Tensor& b, const Tensor& c, co
 
 // A tile of rows x columns, `depth` of k at a time. Each lane of the traced kernel sums lane_rows x
 // lane_columns. A way of matrix units has none of these: its subgroups, warps_down x warps_across, sum a part
-// of the tile each, `depth` counts bytes, and so many stages of it are on their way or being read. A native
-// way has neither.
+// of the tile each, `depth` counts bytes, and so many stages of it are on their way or being read. On
+// Hopper's (`warpgroups`) each four subgroups sum 64 rows together. A native way has neither.
 struct Way {
   std::string_view name;
   std::uint32_t rows, columns, depth, lane_rows, lane_columns;
   std::uint32_t stages = 0, warps_down = 0, warps_across = 0;
+  bool warpgroups = false;
   constexpr bool units() const { return stages != 0; }
   constexpr bool native() const { return lane_rows == 0 && !units(); }
   std::uint32_t lanes() const {
     return units() ? warps_down * warps_across * 32 : rows / lane_rows * (columns / lane_columns);
   }
   std::uint32_t shared_bytes() const {
+    if (warpgroups) return (rows + 1 + columns + 1) * depth * stages;
     return units() ? (rows + columns) * (depth + 16) * stages : (rows + columns + 8) * depth * 4;
   }
 };
-inline constexpr std::array<Way, 20> kWays{{{"16x64x16", 16, 64, 16, 4, 4},
-                                            {"32x32x16", 32, 32, 16, 4, 4},
-                                            {"64x64x16", 64, 64, 16, 4, 4},
-                                            {"64x64x32", 64, 64, 32, 8, 4},
-                                            {"128x64x16", 128, 64, 16, 8, 8},
-                                            {"128x128x16", 128, 128, 16, 8, 8},
-                                            {"128x128x8", 128, 128, 8, 8, 8},
-                                            {"units 16x32, 8 of 64", 16, 32, 64, 0, 0, 8, 1, 4},
-                                            {"units 16x128, 4 of 64", 16, 128, 64, 0, 0, 4, 1, 4},
-                                            {"units 64x64, 4 of 64", 64, 64, 64, 0, 0, 4, 2, 2},
-                                            {"units 128x64, 3 of 64, 8 warps", 128, 64, 64, 0, 0, 3, 4, 2},
-                                            {"units 128x64, 3 of 64", 128, 64, 64, 0, 0, 3, 2, 2},
-                                            {"units 128x128, 4 of 32, 8 warps", 128, 128, 32, 0, 0, 4, 2, 4},
-                                            {"units 128x128, 2 of 64", 128, 128, 64, 0, 0, 2, 2, 2},
-                                            {"units 128x128, 4 of 32", 128, 128, 32, 0, 0, 4, 2, 2},
-                                            {"units 128x256, 2 of 32", 128, 256, 32, 0, 0, 2, 2, 4},
-                                            {"native 48x64", 48, 64, 256, 0, 0},
-                                            {"native 48x256", 48, 256, 256, 0, 0},
-                                            {"native 192x256", 192, 256, 256, 0, 0},
-                                            {"native 240x512", 240, 512, 256, 0, 0}}};
+inline constexpr std::array<Way, 24> kWays{
+    {{"16x64x16", 16, 64, 16, 4, 4},
+     {"32x32x16", 32, 32, 16, 4, 4},
+     {"64x64x16", 64, 64, 16, 4, 4},
+     {"64x64x32", 64, 64, 32, 8, 4},
+     {"128x64x16", 128, 64, 16, 8, 8},
+     {"128x128x16", 128, 128, 16, 8, 8},
+     {"128x128x8", 128, 128, 8, 8, 8},
+     {"units 16x32, 8 of 64", 16, 32, 64, 0, 0, 8, 1, 4},
+     {"units 16x128, 4 of 64", 16, 128, 64, 0, 0, 4, 1, 4},
+     {"units 64x64, 4 of 64", 64, 64, 64, 0, 0, 4, 2, 2},
+     {"units 128x64, 3 of 64, 8 warps", 128, 64, 64, 0, 0, 3, 4, 2},
+     {"units 128x64, 3 of 64", 128, 64, 64, 0, 0, 3, 2, 2},
+     {"units 128x128, 4 of 32, 8 warps", 128, 128, 32, 0, 0, 4, 2, 4},
+     {"units 128x128, 2 of 64", 128, 128, 64, 0, 0, 2, 2, 2},
+     {"units 128x128, 4 of 32", 128, 128, 32, 0, 0, 4, 2, 2},
+     {"units 128x256, 2 of 32", 128, 256, 32, 0, 0, 2, 2, 4},
+     {"units 128x256, 4 of 64", 128, 256, 64, 0, 0, 4, 2, 4},
+     {"warpgroups 128x128, 4 of 128", 128, 128, 128, 0, 0, 4, 8, 1, true},
+     {"warpgroups 128x256, 4 of 128", 128, 256, 128, 0, 0, 4, 8, 1, true},
+     {"warpgroups 256x192, 4 of 128", 256, 192, 128, 0, 0, 4, 16, 1, true},
+     {"native 48x64", 48, 64, 256, 0, 0},
+     {"native 48x256", 48, 256, 256, 0, 0},
+     {"native 192x256", 192, 256, 256, 0, 0},
+     {"native 240x512", 240, 512, 256, 0, 0}}};
 // Whether the device can: enough lanes and shared memory, native code on the CPU device only, matrix units
-// that take the product's types (f32 only where it may be rounded to tf32).
+// that take the product's types (f32 only where it may be rounded to tf32); for Hopper's also rows of both
+// operands that run along k (b_transposed), begin at multiples of 16 bytes and have whole steps of `depth`.
 bool possible(const gpu::DeviceInfo& device, const Way& way, const Product& product);
 // What was measured to be the fastest, or where nobody has measured, what should be.
 std::size_t way_for(const Place& place, const Product& product);
@@ -125,6 +133,7 @@ struct MatmulSpec {
 };
 void trace_matmul(kernel::Ctx k, const MatmulSpec& spec);
 void trace_matmul_units(kernel::Ctx k, const MatmulSpec& spec);
+void trace_matmul_warpgroups(kernel::Ctx k, const MatmulSpec& spec);
 gpu::Native native_matmul(const Product& product, const Way& way);
 
 }  // namespace gpuio::ops

@@ -104,11 +104,14 @@ class Matmul : public OpsTest {
   bool units_can_be_tried() const { return device_->info().backend != gpu::Backend::vulkan; }
   static constexpr std::size_t kSmallUnits = 9;
   static_assert(kWays[kSmallUnits].rows == 64 && kWays[kSmallUnits].units());
+  static constexpr std::size_t kSmallWarpgroups = 17;
+  static_assert(kWays[kSmallWarpgroups].columns == 128 && kWays[kSmallWarpgroups].warpgroups);
   static gpu::DeviceInfo with_capability(int major, int minor) {
     gpu::DeviceInfo info;
     info.backend = gpu::Backend::cuda, info.vendor = gpu::Vendor::nvidia;
     info.major = major, info.minor = minor;
-    info.compute_units = 132, info.lanes_max = 1024, info.shared_bytes_max = 48 * 1024;
+    info.compute_units = 132, info.lanes_max = 1024;
+    info.shared_bytes_max = (major == 9 ? 227 : major == 8 && minor == 0 ? 163 : 64) * 1024;
     return info;
   }
 };
@@ -269,7 +272,7 @@ TEST_P(Matmul, EveryWayOfMatrixUnitsIsRight) {
   if (!units_can_be_tried()) GTEST_SKIP() << "kernels for Vulkan have no matrix units";
   std::size_t tried = 0;
   for (std::size_t way = 0; way < kWays.size(); ++way) {
-    if (!kWays[way].units()) continue;
+    if (!kWays[way].units() || kWays[way].warpgroups) continue;
     const bool small = kWays[way].rows * kWays[way].columns <= 64 * 64;  // of which all types are tried
     for (const Dtype type : kOperands)
       for (const bool i4 : {false, true})
@@ -295,6 +298,73 @@ TEST_P(Matmul, EveryWayOfMatrixUnitsIsRight) {
   EXPECT_GE(tried, 45u);
 }
 
+// Tiles that end in the middle, fewer steps than stages, and more with some left.
+TEST_P(Matmul, EveryWayOfWarpgroupsIsRight) {
+  if (!units_can_be_tried()) GTEST_SKIP() << "kernels for Vulkan have no matrix units";
+  std::size_t tried = 0;
+  for (std::size_t way = 0; way < kWays.size(); ++way) {
+    if (!kWays[way].warpgroups) continue;
+    const bool small = kWays[way].columns == 128;  // of which all types are tried
+    for (const Dtype type : {Dtype::f16, Dtype::bf16, Dtype::f8e4m3, Dtype::f8e5m2, Dtype::i8})
+      for (const std::uint64_t steps : {1, 4, 6}) {
+        if (steps != 6 && type != Dtype::bf16) continue;
+        if (!small && type != Dtype::bf16) continue;
+        const std::uint64_t k = steps * kWays[way].depth * 8 / bits_of(type);
+        const std::uint64_t m = small && steps == 4 ? kWays[way].rows + 3 : 65, n = kWays[way].columns + 5;
+        const Array scale_a = numbers("scale_a", Dtype::f32, {m}), bias = numbers("bias", Dtype::f32, {n});
+        Case x{.a = matrix("a", type, {m, k}, 16),
+               .b = matrix("b", type, {n, k}, 32),
+               .c = matrix("c", steps == 1 ? Dtype::bf16 : Dtype::f32, {m, n}, steps == 4 ? 3 : 0)};
+        x.options.b_transposed = true;
+        if (steps == 1) {
+          x.options.scale_a = scale_a, x.options.bias = bias;
+          x.scale_a = &scale_a, x.bias = &bias;
+        }
+        SCOPED_TRACE(fmt::format("{}, {} by {}", kWays[way].name, describe(x.a), describe(x.b)));
+        tried += expect_right_by(x, way);
+      }
+  }
+  EXPECT_EQ(tried, 13u);
+}
+
+// One product for each of several matrices, and three of one: parts begin where they should.
+TEST_P(Matmul, WarpgroupsDoManyProductsAtOnce) {
+  if (!units_can_be_tried()) GTEST_SKIP() << "kernels for Vulkan have no matrix units";
+  Case x{.a = matrix("a", Dtype::bf16, {2, 20, 64}, 8),
+         .b = matrix("b", Dtype::bf16, {2, 40, 64}, 8),
+         .c = matrix("c", Dtype::bf16, {2, 20, 40}, 8)};
+  x.options.b_transposed = true;
+  EXPECT_TRUE(expect_right_by(x, kSmallWarpgroups));
+  x.c = matrix("c", Dtype::f32, {2, 20, 40});
+  x.b = matrix("b", Dtype::bf16, {1, 40, 64});
+  EXPECT_TRUE(expect_right_by(x, kSmallWarpgroups));
+}
+
+TEST_P(Matmul, WarpgroupsAreForHopperAndWholeSteps) {
+  const auto large = [](Dtype type, std::uint64_t k) {
+    Product p{.a = type, .b = type, .b_transposed = true, .m = 8192, .k = std::uint32_t(k), .a_row = k};
+    p.part[0] = {.n = 8192, .b_row = k};
+    return p;
+  };
+  const auto usual = [](const gpu::DeviceInfo& device, const Product& p) {
+    return kWays[way_of_size(device, p)];
+  };
+  const Product bf16 = large(Dtype::bf16, 4096);
+  EXPECT_EQ(usual(with_capability(9, 0), bf16).name, "warpgroups 256x192, 4 of 128");
+  EXPECT_EQ(usual(with_capability(9, 0), large(Dtype::f8e4m3, 4096)).name, "warpgroups 128x128, 4 of 128");
+  EXPECT_TRUE(usual(with_capability(9, 0), large(Dtype::i8, 4096)).warpgroups);
+  Product few = bf16;
+  few.m = 1;
+  EXPECT_FALSE(usual(with_capability(9, 0), few).warpgroups);
+  for (const auto& [major, minor] : {std::pair{8, 0}, {8, 9}, {10, 0}, {12, 0}})
+    EXPECT_FALSE(usual(with_capability(major, minor), bf16).warpgroups);
+  Product plain = bf16, spaced = bf16, tf32 = large(Dtype::f32, 4096);
+  plain.b_transposed = false, spaced.part[0].b_row += 4, tf32.tf32 = true;
+  for (const Product& p :
+       {plain, spaced, tf32, large(Dtype::bf16, 4096 + 32), large(Dtype::f8e4m3, 4096 + 64)})
+    EXPECT_FALSE(usual(with_capability(9, 0), p).warpgroups);
+}
+
 TEST_P(Matmul, MatrixUnitsAreForDevicesThatHaveThem) {
   const auto ways = [](const gpu::DeviceInfo& device, const Product& p) {
     std::size_t count = 0;
@@ -307,13 +377,15 @@ TEST_P(Matmul, MatrixUnitsAreForDevicesThatHaveThem) {
     return p;
   };
   const auto bf16 = with(Dtype::bf16);
-  EXPECT_EQ(ways(device_->info(), bf16), device_->info().backend == gpu::Backend::cuda ? 9u : 0u);
+  if (device_->info().backend == gpu::Backend::cuda) EXPECT_GE(ways(device_->info(), bf16), 9u);
+  else EXPECT_EQ(ways(device_->info(), bf16), 0u);
   EXPECT_EQ(ways(with_capability(7, 5), bf16), 0u);
-  EXPECT_EQ(ways(with_capability(8, 0), bf16), 9u);
+  EXPECT_EQ(ways(with_capability(8, 0), bf16), 10u);
+  EXPECT_EQ(ways(with_capability(8, 9), bf16), 9u);  // whose shared memory is smaller
   EXPECT_EQ(ways(with_capability(8, 0), with(Dtype::f8e4m3)), 0u);
   EXPECT_GT(ways(with_capability(8, 9), with(Dtype::f8e4m3)), 0u);
   EXPECT_EQ(ways(with_capability(9, 0), with(Dtype::f32)), 0u);
-  EXPECT_EQ(ways(with_capability(9, 0), with(Dtype::f32, true)), 9u);
+  EXPECT_EQ(ways(with_capability(9, 0), with(Dtype::f32, true)), 10u);
   EXPECT_FALSE(kWays[way_of_size(device_->info(), bf16)].units());
   EXPECT_FALSE(kWays[way_of_size(with_capability(7, 5), bf16)].units());
   const Way& large = kWays[way_of_size(with_capability(9, 0), bf16)];

@@ -268,7 +268,8 @@ u32 MatmulBody::finished(u32 sum, const Row& row, const Column& column) const {
 }
 
 void trace_matmul(Ctx k, const MatmulSpec& spec) {
-  if (spec.way.units()) trace_matmul_units(k, spec);
+  if (spec.way.warpgroups) trace_matmul_warpgroups(k, spec);
+  else if (spec.way.units()) trace_matmul_units(k, spec);
   else Lanes(k, spec).trace();
 }
 

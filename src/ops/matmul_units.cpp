@@ -12,9 +12,9 @@
 //   128x128   64x32        10.7, 8  (133%: binds, at 460)       32
 //   64x64     32x32        8, 5.3   (199%)                      16
 //
-// So large tiles of large warps come first; of bytes twice as many products come from each. Larger ones need
-// more than the 48 KiB that kernels have, and wgmma, which reads operands once a tile and not once a warp. In
-// decoding (m up to 16) each weight is read once and the device's memory binds: small tiles, many stages.
+// So large tiles of large warps come first; of bytes twice as many products come from each. Hopper's own
+// units read operands once a warpgroup and not once a warp (matmul_warpgroups.cpp). In decoding (m up to 16)
+// each weight is read once and the device's memory binds: small tiles, many stages.
 //
 // In shared memory a row of a and a column of b has `depth` bytes of k and 16 more, which puts the eight rows
 // that ldmatrix reads into different banks; b of 16 and 32 bits that is not transposed lies as it is in

@@ -9,6 +9,8 @@
 #include <regex>
 #include <set>
 
+#include <gpuio/kernel/ptx.hpp>
+
 #include "ops/attention.hpp"
 #include "ops/matmul.hpp"
 
@@ -47,7 +49,7 @@ class Recorder final : public gpu::Device {
     info.subgroup_size = 32;
     info.compute_units = 132;
     info.lanes_max = 1024;
-    info.shared_bytes_max = 48 * 1024;
+    info.shared_bytes_max = kernel::ptx_shared_max(sm);
     return info;
   }
   static std::unexpected<Status> no(const char* what) {
@@ -98,12 +100,15 @@ class Ptx : public ::testing::TestWithParam<std::uint32_t> {
     const std::string path = testing::TempDir() + "gpuio_ops_" + std::to_string(getpid()) + ".ptx";
     for (const auto& [name, text] : device_.texts) {
       std::ofstream(path) << text;
-      const Said said = run("ptxas -v -arch=sm_" + std::to_string(GetParam()) + " -o /dev/null " + path);
+      const char* const variant = text.find(".target sm_90a") == text.npos ? "" : "a";
+      const Said said =
+          run("ptxas -v -arch=sm_" + std::to_string(GetParam()) + variant + " -o /dev/null " + path);
       EXPECT_EQ(said.status, 0) << name << ": " << said.text;
       std::smatch spilled;
       ASSERT_TRUE(std::regex_search(said.text, spilled, std::regex("(\\d+) bytes spill stores")))
           << said.text;
       EXPECT_EQ(spilled[1], "0") << name << " spills: " << said.text;
+      EXPECT_EQ(said.text.find("(C75"), said.text.npos) << name << " multiplies one at a time: " << said.text;
     }
     std::remove(path.c_str());
     std::printf("%zu kernels\n", device_.texts.size());
@@ -195,6 +200,31 @@ TEST_P(Ptx, Products) {
   assemble();
 }
 
+// Hopper's ways, with all that may become of a sum.
+class PtxWarpgroups : public Ptx {};
+TEST_P(PtxWarpgroups, Products) {
+  const Tensor scales = tensor("scales", Dtype::f32, {512}), bias = tensor("bias", Dtype::bf16, {512});
+  std::size_t planned = 0;
+  for (std::size_t way = 0; way < kWays.size(); ++way)
+    for (const Dtype type : {Dtype::f16, Dtype::bf16, Dtype::f8e4m3, Dtype::f8e5m2, Dtype::i8})
+      for (const bool scaled : {false, true}) {
+        if (!kWays[way].warpgroups) continue;
+        const Tensor a = tensor("a", type, {512, 4096}), b = tensor("b", type, {512, 4096});
+        const Tensor c = tensor("c", scaled ? Dtype::bf16 : Dtype::f32, {512, scaled ? 512u : 511u});
+        MatmulOptions options{.b_transposed = true};
+        Tensor less = b;
+        less.shape[0] = c.shape[1];
+        if (scaled) options.scale_a = options.scale_b = scales, options.bias = bias;
+        const auto product = product_of(a, less, c, options);
+        ASSERT_TRUE(product) << product.error().message();
+        if (!possible(device_.info(), kWays[way], *product)) continue;
+        plan([&](const Place& p) { return launch(p, *product, way); });
+        ++planned;
+      }
+  EXPECT_EQ(planned, 22u);
+  assemble();
+}
+
 // Every way that the device has, with rows that copies can take and without.
 class PtxUnits : public Ptx {};
 TEST_P(PtxUnits, Products) {
@@ -210,7 +240,8 @@ TEST_P(PtxUnits, Products) {
         if (type == Dtype::i4) options.scale_b = tensor("scale of b", Dtype::f32, {512, 32});
         const auto product = product_of(a, b, c, options);
         ASSERT_TRUE(product) << product.error().message();
-        if (!kWays[way].units() || !possible(device_.info(), kWays[way], *product)) continue;
+        if (!kWays[way].units() || kWays[way].warpgroups || !possible(device_.info(), kWays[way], *product))
+          continue;
         plan([&](const Place& p) { return launch(p, *product, way); });
       }
     }
@@ -241,6 +272,7 @@ TEST_P(PtxUnits, Attention) {
 
 constexpr auto kName = [](const auto& sm) { return "sm_" + std::to_string(sm.param); };
 INSTANTIATE_TEST_SUITE_P(Sm, Ptx, ::testing::Values(75, 90), kName);
+INSTANTIATE_TEST_SUITE_P(Sm, PtxWarpgroups, ::testing::Values(90), kName);
 INSTANTIATE_TEST_SUITE_P(Sm, PtxUnits, ::testing::Values(80, 90), kName);
 
 }  // namespace

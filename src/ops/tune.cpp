@@ -31,14 +31,14 @@ std::optional<std::size_t> Choices::find(const Product& product) {
   const Kind kind = kind_of(product);
   std::scoped_lock hold(mutex_);
   const auto [entry, fresh] = known_.try_emplace(kind);
-  if (!fresh || !folder_) return entry->second;
-  const auto kept = folder_->get(key(kind));
-  if (!kept) return {};
-  const std::string_view name(reinterpret_cast<const char*>(kept->data()), kept->size());
-  for (std::size_t i = 0; i < kWays.size();
-       ++i)  // of another version of the library it may be no name of ours
-    if (kWays[i].name == name && possible(device_, kWays[i], product)) entry->second = i;
-  return entry->second;
+  std::optional<std::size_t>& way = entry->second;
+  if (const auto kept = fresh && folder_ ? folder_->get(key(kind)) : std::nullopt) {
+    const std::string_view name(reinterpret_cast<const char*>(kept->data()), kept->size());
+    for (std::size_t i = 0; i < kWays.size(); ++i)  // of another version it may be no name of ours
+      if (kWays[i].name == name) way = i;
+  }
+  // One of like sizes may have rows that begin elsewhere.
+  return way && possible(device_, kWays[*way], product) ? way : std::nullopt;
 }
 
 void Choices::keep(const Product& product, std::size_t way) {

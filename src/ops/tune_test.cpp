@@ -143,6 +143,24 @@ TEST_P(Tune, ManyAtOnceShareOneFolder) {
   EXPECT_EQ(files().size(), 1u);
 }
 
+// Of products of like sizes one has whole steps of Hopper's units, and another has not.
+TEST(TuneChoices, WhatALikeProductCannotTakeIsNotChosenForIt) {
+  gpu::DeviceInfo gpu;
+  gpu.backend = gpu::Backend::cuda, gpu.major = 9, gpu.lanes_max = 1024, gpu.shared_bytes_max = 227 * 1024;
+  const auto product = [](std::uint32_t k) {
+    Product p{.a = Dtype::bf16, .b = Dtype::bf16, .b_transposed = true, .m = 512, .k = k, .a_row = 4096};
+    p.part[0] = {.n = 512, .b_row = 4096};
+    return p;
+  };
+  std::size_t way = 0;
+  while (!kWays[way].warpgroups) ++way;
+  Choices choices(gpu);
+  choices.keep(product(3072), way);
+  EXPECT_EQ(choices.find(product(3072)), way);
+  EXPECT_EQ(choices.find(product(3000)), std::nullopt);
+  EXPECT_EQ(choices.find(product(2048)), way);
+}
+
 TEST_P(Tune, RefusesWhatTheProductRefuses) {
   make_tensors(33);
   const auto answer = tune_matmul(*kernels_, a, a, c, {}, 1);

@@ -1,0 +1,218 @@
+// The product on Hopper's matrix units (wgmma): each warpgroup sums 64 rows of a tile of c in its registers,
+// from stages of a and b in shared memory that all lanes' async copies fill.
+//
+// What binds, counted for bf16 on an H100: 132 units of 1.83 GHz, each of 2048 products a clock (989 TFLOP/s
+// in all); shared memory moves 128 bytes a clock and unit (31 TB/s), L2 some 23 (5.5 TB/s). A step, 64 of k,
+// takes rows * columns / 32 clocks and (rows + columns) * 128 bytes of L2. They are written to shared memory
+// once; of a wgmma reads them once, of b once for each warpgroup.
+//
+//   tile      lanes  clocks  L2, bytes a clock            shared memory, written + read    stages of it
+//   128x128   256     512    64 (binds, at 350 TFLOP/s)    64 + 96 (busy for 125%: 790)     4: 129 KiB
+//   128x256   256    1024    48 (binds, at 470)            48 + 80 (100%)                   4: 193 KiB
+//   256x192   512    1536    37 (binds, at 600)            37 + 85 (96%)                    4: 225 KiB
+//
+// So L2 binds, and what is predicted for large products is 600 TFLOP/s, 60% of the peak. Not measured. Beyond
+// it two units would share what they fetch (clusters, multicast), which halves the bytes of L2. Elements of 8
+// bits are twice as many in the same bytes, and so are products in a clock: the same clocks and bytes. Of
+// 8-bit floats the units keep 13 bits behind the point; sums of 128 go to totals in other registers, for
+// which only the smallest tile has room. While one warpgroup adds there, the units work for the other.
+//
+// A step waits for its stage, meets all lanes, hands its products to the units, starts the copies of a later
+// stage and then waits for the products of the step before, so that the units always have a step to do. That
+// stage is one that was read two steps before: all lanes have met since they waited for those products.
+//
+// No branch has a wait in it, and none names sums that the units have: ptxas would let them work one product
+// at a time (its remarks C75.., which a test looks for). All steps are whole, so k is a multiple of them, and
+// rows of both operands run along k (`possible` says so); rows that are not there are copied from the last.
+
+#include "ops/matmul_body.hpp"
+
+namespace gpuio::ops {
+namespace {
+
+using namespace gpuio::kernel;
+
+constexpr Matrix matrix_of(Dtype type) {
+  switch (type) {
+    case Dtype::f16: return Matrix::of_f16;
+    case Dtype::bf16: return Matrix::of_bf16;
+    case Dtype::i8: return Matrix::of_i8;
+    case Dtype::f8e4m3: return Matrix::of_e4m3;
+    default: return Matrix::of_e5m2;
+  }
+}
+
+// One operand: rows along k of a matrix in memory, and of a stage in panels (kernel/warpgroup.hpp).
+struct Operand {
+  u32 object;  // the parameter
+  u32 size;    // rows in a tile
+  const std::vector<u32>& stages;
+  Val<u64> from, step;    // the element where it begins, and from one row to the next
+  Val<u32> first, limit;  // the row with which the tile begins, and how many there are
+};
+
+class Warpgroups : MatmulBody {
+ public:
+  Warpgroups(Ctx k, const MatmulSpec& spec)
+      : MatmulBody(k, spec, storage_of(spec.product.a), storage_of(spec.product.b)),
+        type_(storage_of(p_.a)),
+        each_(16 / size_of(type_)),
+        depth_(w_.depth / size_of(type_)),
+        under_way_(p_.in_groups() ? 0 : 1) {
+    for (u32 s = 0; s < w_.stages; ++s) {
+      stages_a_.push_back(b_.shared(type_, chunks() * panel(w_.rows)));
+      stages_b_.push_back(b_.shared(type_, chunks() * panel(w_.columns)));
+    }
+    sums_ = vars();
+    if (p_.in_groups()) totals_ = vars();
+  }
+
+  void trace() {
+    each_tile([this](const Tile& tile) { one_tile(tile); });
+  }
+
+ private:
+  // 16 bytes of each row, a panel after the other; 16 bytes more put the chunks of a row into other banks.
+  u32 chunks() const { return w_.depth / 16; }
+  u32 panel(u32 rows) const { return (rows + 1) * each_; }
+  u32 count() const { return w_.columns / 2; }  // of a lane's sums
+
+  u32 vars() {
+    const u32 first = b_.var(sum_);
+    for (u32 i = 1; i < count(); ++i) b_.var(sum_);
+    return first;
+  }
+
+  void one_tile(const Tile& tile) {
+    const Operand a{.object = kA,
+                    .size = w_.rows,
+                    .stages = stages_a_,
+                    .from = tile.nth * scalar<u64>(kABatch),
+                    .step = scalar<u64>(kARow),
+                    .first = tile.row,
+                    .limit = tile.m};
+    const Operand b{.object = kB,
+                    .size = w_.columns,
+                    .stages = stages_b_,
+                    .from = of_part<u64>(kBFrom) + tile.nth * scalar<u64>(kBBatch),
+                    .step = of_part<u64>(kBRow),
+                    .first = tile.column,
+                    .limit = tile.n};
+    b_.warpgroup_clear({sums_, count()});
+    for (u32 i = 0; i < count() && p_.in_groups(); ++i) b_.var_store(totals_ + i, b_.constant(sum_, 0));
+    pipeline(tile, a, b);
+    store(tile);
+  }
+
+  void pipeline(const Tile& tile, const Operand& a, const Operand& b) {
+    const std::vector<Val<u64>> of_a = places(a), of_b = places(b);
+    const auto start = [&](u32 stage, const Val<u32>& k) {
+      copy(a, of_a, stage, k);
+      copy(b, of_b, stage, k);
+    };
+    const u32 ahead = w_.stages - 1 - under_way_, block = w_.stages * depth_;
+    const Val<u32> whole = tile.depth / block * block;
+    for (u32 s = 0; s < ahead; ++s) {
+      GPU_IF(tile.depth > s * depth_) start(s, k_.val(s * depth_));
+      b_.async_commit();
+    }
+    for (auto k0 : k_.range(0u, whole, block)) {
+      const Val<u32> left = tile.depth - k0;
+      for (u32 s = 0; s < w_.stages; ++s) {
+        b_.async_wait(ahead - 1);
+        k_.barrier();
+        multiply(s);
+        GPU_IF(left > (s + ahead) * depth_) start((s + ahead) % w_.stages, k0 + (s + ahead) * depth_);
+        b_.async_commit();
+        b_.warpgroup_wait(under_way_);
+        if (p_.in_groups()) fold();
+      }
+    }
+    // Fewer than all stages are left, of which `ahead` are on their way.
+    for (u32 s = 0; s + 1 < w_.stages; ++s) {
+      b_.async_wait(ahead - 1);
+      k_.barrier();
+      GPU_IF(tile.depth - whole > s * depth_) multiply(s);
+      if (s + ahead + 1 < w_.stages)
+        GPU_IF(tile.depth - whole > (s + ahead) * depth_) start(s + ahead, whole + (s + ahead) * depth_);
+      b_.async_commit();
+      b_.warpgroup_wait(under_way_);
+      if (p_.in_groups()) fold();
+    }
+    b_.async_wait(0);
+    b_.warpgroup_wait(0);
+    k_.barrier();
+  }
+
+  // A lane copies chunk lane % chunks() of every (lanes / chunks())th row.
+  Val<u32> lane_chunk() { return k_.local_index() & (chunks() - 1); }
+  Val<u32> lane_row() { return k_.local_index() >> log2_of(chunks()); }
+  std::vector<Val<u64>> places(const Operand& o) {
+    std::vector<Val<u64>> out;
+    for (u32 row = 0; row < o.size; row += w_.lanes() / chunks()) {
+      const Val<u32> line = min(o.first + lane_row() + row, o.limit - 1u);
+      out.push_back(o.from + line.as<u64>() * o.step + (lane_chunk() * each_).as<u64>());
+    }
+    return out;
+  }
+  void copy(const Operand& o, const std::vector<Val<u64>>& from, u32 stage, const Val<u32>& k) {
+    const Val<u32> to = lane_chunk() * panel(o.size) + lane_row() * each_;
+    const Val<u64> further = k.as<u64>();
+    for (u32 i = 0; i < from.size(); ++i)
+      b_.async_copy(o.stages[stage], (to + i * (w_.lanes() / chunks()) * each_).id(), o.object,
+                    (from[i] + further).id(), 16);
+  }
+
+  void multiply(u32 stage) {
+    const WarpgroupShape shape{.first = sums_,
+                               .columns = w_.columns,
+                               .panel_a = panel(w_.rows) / each_,
+                               .panel_b = panel(w_.columns) / each_};
+    const Val<u32> top = k_.warpgroup_index() * (kWarpgroupRows * each_), left = k_.val(0u);
+    for (u32 chunk = 0; chunk < chunks(); chunk += 2)  // a product is 32 bytes deep
+      b_.warpgroup_multiply(matrix_of(p_.a), shape, stages_a_[stage], (top + chunk * panel(w_.rows)).id(),
+                            stages_b_[stage], (left + chunk * panel(w_.columns)).id());
+    b_.warpgroup_commit();
+  }
+  // The sums of 128 go to the totals.
+  void fold() {
+    for (u32 i = 0; i < count(); ++i)
+      b_.var_store(totals_ + i, b_.binary(Op::add, b_.var_load(totals_ + i), b_.warpgroup_read(sums_ + i)));
+    b_.warpgroup_clear({sums_, count()});
+  }
+
+  // Of each eight columns a lane has two side by side, of its subgroup's 16 rows the first and the ninth
+  // after it.
+  void store(const Tile& tile) {
+    const Val<u32> top = tile.row + k_.subgroup_index() * 16 + k_.lane() / 4u,
+                   left = tile.column + k_.lane() % 4u * 2u;
+    for (u32 i = 0; i < 2; ++i) {
+      const Val<u32> r = top + 8 * i;
+      GPU_IF(r < tile.m) {
+        const Row row = row_at(tile, r);
+        for (u32 j = 0; j < w_.columns / 8; ++j) store_pair(tile, row, left + 8 * j, 4 * j + 2 * i);
+      }
+    }
+  }
+  u32 sum_of(u32 i) { return p_.in_groups() ? b_.var_load(totals_ + i) : b_.warpgroup_read(sums_ + i); }
+  void store_pair(const Tile& tile, const Row& row, const Val<u32>& at, u32 sum) {
+    const Column left = column_at(tile, at), right = column_at(tile, at + 1);
+    const u32 x = finished(sum_of(sum), row, left), y = finished(sum_of(sum + 1), row, right);
+    const Val<u64> to = row.to + at.as<u64>();
+    GPU_IF(at < tile.n) b_.store(kC, to.id(), spec_.pairs ? b_.compose(x, y) : x);
+    if (spec_.pairs) return;
+    GPU_IF(right.at < tile.n) b_.store(kC, (to + 1).id(), y);
+  }
+
+  const Type type_;
+  const u32 each_, depth_;  // elements in 16 bytes; of k in a stage
+  const u32 under_way_;     // steps whose products the units may still have when the next begins
+  std::vector<u32> stages_a_, stages_b_;
+  u32 sums_ = kNone, totals_ = kNone;  // the first of count() vars
+};
+
+}  // namespace
+
+void trace_matmul_warpgroups(Ctx k, const MatmulSpec& spec) { Warpgroups(k, spec).trace(); }
+
+}  // namespace gpuio::ops
