@@ -123,8 +123,7 @@ void take_continued(Region& r, Frame& f) {
 }
 
 const Step* continuing_step(const Step* s, Frame& f) {
-  if (s->uniform_a) return s + 1;  // the loop has no continue
-  take_continued(region_of(s, f), f);
+  if (!s->uniform_a) take_continued(region_of(s, f), f);  // else the loop has no continue
   return f.count != 0 ? s + 1 : jump(s, f);
 }
 

@@ -51,6 +51,22 @@ TEST(Blocked, RandomKernels) {
   }
 }
 
+// All have left the loop: what a uniform var gets in `continuing` is of a trip that nobody makes.
+TEST(Blocked, NobodyContinuesALoopThatAllHaveLeft) {
+  Program p{.name = "left", .block = {16, 1, 1}};
+  Builder b(p);
+  const u32 out = b.param(ParamKind::inout, Type::u32, 16), var = b.var(Type::u32);
+  b.loop();
+  b.if_(b.compare(Op::ge, b.var_load(var), b.constant(Type::u32, 3)));
+  b.break_();
+  b.end_if();
+  b.continuing();
+  b.var_store(var, b.binary(Op::add, b.var_load(var), b.constant(Type::u32, 1)));
+  b.end_loop();
+  b.store(out, b.builtin(Builtin::local_x), b.var_load(var));
+  expect_like_interpreter(p.view(), {1, 1, 1}, random_contents(p.view(), 1), 8);
+}
+
 // Inputs of every_operation.hpp, and room for its results.
 RandomData interesting_data(Type t, u32 elements, u32 results) {
   std::mt19937_64 random(42);
