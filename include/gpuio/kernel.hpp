@@ -14,6 +14,6 @@
 #pragma once
 
 #include <gpuio/kernel/frozen.hpp>
-#include <gpuio/kernel/half.hpp>
 #include <gpuio/kernel/math.hpp>
 #include <gpuio/kernel/math64.hpp>
+#include <gpuio/kernel/packed.hpp>

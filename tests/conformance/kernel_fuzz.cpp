@@ -46,6 +46,7 @@ struct Fuzz {
     o.small = random.chance(80);
     o.vectors = random.chance(80);
     o.fma = o.subnormal = false;
+    o.pairs = seed % 2 == 0;
     return o;
   }
 

@@ -85,6 +85,16 @@ TEST_P(KernelsOnDevices, EveryOperationOnEveryType) {
     const auto e = test_kernels::every_cast(t, kElements);
     expect_like_interpreter(e.program.view(), kGrid, data_for(e, t, kElements));
   }
+  for (const Type half : {Type::f16, Type::bf16}) {
+    SCOPED_TRACE(u32(half));
+    const auto e = test_kernels::every_pair(half, kElements);
+    RandomData data = data_for(e, half, kElements);
+    std::mt19937_64 random(23);
+    for (u32 n = 0; n < 2; ++n)  // subnormal numbers are kept, whatever a device does with those of f32
+      for (u32 i = 0; i < kElements; ++i)
+        write_element(data.bytes[n], i * 2, 2, test_kernels::interesting(half, random, true));
+    expect_like_interpreter(e.program.view(), kGrid, data);
+  }
 }
 
 TEST_P(KernelsOnDevices, FunctionsAreAsCloseAsPromised) {
@@ -144,7 +154,8 @@ TEST_P(KernelsOnDevices, RandomKernels) {
     const RandomOptions options{.statements = 16,
                                 .block = seed % 2 ? std::array<u32, 3>{8, 1, 1} : std::array<u32, 3>{8, 2, 1},
                                 .fma = cuda(),
-                                .subnormal = cuda()};
+                                .subnormal = cuda(),
+                                .pairs = seed % 2 == 0};
     const Program p = random_program(seed, options);
     expect_like_interpreter(p.view(), options.grid(), random_contents(p.view(), seed));
     if (HasFatalFailure()) return;

@@ -86,6 +86,40 @@ inline EveryProgram every_arithmetic(Type t, u32 elements) {
   return {std::move(p), e.results};
 }
 
+// Pairs of halves, on all bits; each half of a result is recorded.
+inline EveryProgram every_pair(Type half, u32 elements) {
+  Program p{.name = "every_pair"};
+  Every e(p, half, elements);
+  Builder& b = e.b;
+  const auto number = [&](u32 n) { return b.constant(Type::u32, n); };
+  const auto word = [&](u32 low, u32 high) {
+    const u32 first = b.cast(Type::u32, b.bitcast(Type::u16, low));
+    const u32 second = b.cast(Type::u32, b.bitcast(Type::u16, high));
+    return b.binary(Op::bit_or, first, b.binary(Op::shl, second, number(16)));
+  };
+  const auto record = [&](u32 pair, bool zero = false) {
+    for (const u32 shift : {0, 16}) {
+      const u32 bits = b.cast(Type::u16, b.binary(Op::shr, pair, number(shift)));
+      const u32 v = b.cast(Type::f32, b.bitcast(half, bits));
+      e.record(zero ? b.select(b.compare(Op::eq, v, b.constant(Type::f32, 0)), b.constant(Type::f32, 0), v)
+                    : v);
+    }
+  };
+  const u32 x = word(e.x, e.y), y = word(e.y, e.x);
+  // The last bit and the sign another, and a quarter or so of it: terms that meet, and cancel, and do not.
+  const u32 near = b.binary(Op::bit_xor, x, number(0x80018001));
+  const u32 less = b.binary(Op::sub, x, number(half == Type::f16 ? 0x08010801 : 0x01010101));
+  for (const Op op : {Op::pair_add, Op::pair_sub, Op::pair_mul}) record(b.pair(op, half, x, y));
+  for (const Op op : {Op::pair_min, Op::pair_max}) record(b.pair(op, half, x, y), true);  // either zero
+  const u32 one = number(half == Type::f16 ? 0x3c003c00 : 0x3f803f80);
+  for (const u32 z : {x, near, less, one}) record(b.pair(Op::pair_fma, half, x, y, z));
+  record(b.pair(Op::pair_fma, half, x, one, near));
+  const u32 product = b.pair(Op::pair_mul, half, x, y);
+  record(b.pair(Op::pair_fma, half, x, y, b.binary(Op::bit_xor, product, number(0x80008000))));
+  record(b.pair(Op::pair_add, half, product, number(0)));
+  return {std::move(p), e.results};
+}
+
 // Casts from one type to every other, and the bitcasts that keep its size.
 inline EveryProgram every_cast(Type from, u32 elements) {
   Program p{.name = "every_cast"};

@@ -20,6 +20,8 @@ std::vector<Sample> vocabulary() {
   add(roundings<f64>, "roundings_f64");
   add(halves<f16>, "halves_f16");
   add(halves<bf16>, "halves_bf16");
+  add(pairs<f16x2>, "pairs_f16");
+  add(pairs<bf16x2>, "pairs_bf16");
   add(eighths, "eighths");
   add_block(block_operations<f32>, "block_f32", {kWords, 1, 1});
   add_block(block_operations<f32>, "block_f32_cube", {5, 3, 2});

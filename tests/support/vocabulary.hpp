@@ -174,6 +174,45 @@ inline constexpr auto halves = [](Ctx k, In<f32, kWords> x, In<f32, kWords> y, O
   keep(select(a < b, a, b));
 };
 
+// Of any bits. What devices may choose, NaN and the sign of zero, is written as a number and +0.
+inline constexpr u32 kPairs = 14;
+template <class T>
+inline constexpr auto pairs = [](Ctx k, In<T, kWords> x, In<T, kWords> y, In<T, kWords> z,
+                                 InOut<T, kWords> both, Out<T, kPairs * kWords> out) {
+  auto i = k.global_id(), t = k.tid();
+  u32 row = 0;
+  auto settled = [](const Val<T>& v) {
+    auto sum = v + 0.0f;
+    auto low = sum.low(), high = sum.high();
+    return packed(select(low != low, 77.0f, low), select(high != high, 77.0f, high));
+  };
+  auto keep = [&](const Val<T>& v) { out[i + row++ * kWords] = settled(v); };
+  auto a = x[i], b = y[i], c = z[i];
+  keep(a + b);
+  keep(a - b);
+  keep(a * b);
+  keep(min(a, b));
+  keep(max(a, 1.5f));
+  keep(fma(a, b, c));
+  keep(fma(a, b, -(a * b)));  // what the product lost, or 0
+  keep(abs(a) - 2.0f * b);
+  keep(packed(a.high(), b.low()) * c);
+  auto tile = k.shared<T, 64>();
+  tile[t] = a;
+  k.barrier();
+  auto sum = k.var(settled(b));
+  for (auto j : k.range(0u, 4u)) sum += tile[(t + j) % 64];
+  sum *= c;
+  keep(sum);
+  keep(select(i % 3 == 0, a, b));
+  keep(shuffle_xor(settled(a), 1));
+  auto h = rounded(a.low());
+  keep(packed(fma(h, b.low(), c.low())));
+  both[i] += settled(bitcast<T>(bitcast<u32>(a) ^ 0x00010001u));
+  both[i] = settled(both[i]);
+  keep(x[(k.cta() + 5) % kWords] * y[k.cta()]);  // the same in all lanes
+};
+
 inline constexpr auto eighths = [](Ctx k, In<f32, kWords> x, In<f8e4m3, 256> e4, In<f8e5m2, 256> e5,
                                    Out<f8e4m3, kWords> to4, Out<f8e5m2, kWords> to5, Out<f32, 512> from,
                                    InOut<f8e4m3, 256> both) {

@@ -70,6 +70,10 @@ class Builder {
   constexpr u32 fma(u32 a, u32 b, u32 c) {
     return append({.op = Op::fma, .type = type(a), .a = a, .b = b, .c = c});
   }
+  // Of two words that are pairs of `half`; c only of pair_fma.
+  constexpr u32 pair(Op op, Type half, u32 a, u32 b, u32 c = kNone) {
+    return append({.op = op, .type = Type::u32, .from = half, .a = a, .b = b, .c = c});
+  }
   constexpr u32 compare(Op op, u32 a, u32 b) {
     return append({.op = op, .type = Type::boolean, .from = type(a), .a = a, .b = b});
   }

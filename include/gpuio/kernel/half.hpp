@@ -5,8 +5,8 @@
 //   out[i] = a * b + 0.5f;                          // two roundings to f16
 //
 // Each operation is done in f32 and its result rounded to the type, to nearest even. So + - * / and sqrt are
-// correctly rounded (bf16: where the result is no subnormal number). fma multiplies exactly, rounds the sum
-// to f32 and that to the type. min max abs neg and comparisons are exact. A literal is held exactly, or an
+// correctly rounded (bf16: where the result of * or / is no subnormal number). fma is rounded once: it is one
+// half of that of packed.hpp. min max abs neg and comparisons are exact. A literal is held exactly, or an
 // error. The bits are the same on every device. Values only; a Var<f16> keeps one: `v = rounded(v) + a`.
 #pragma once
 
@@ -91,14 +91,15 @@ constexpr Rounded<T> max(const Rounded<T>& a, std::type_identity_t<Arg<T>> b) {
   const Val<f32> x = detail::widened(a), y = detail::widened(a.tracer(), b);
   return Rounded<T>(max(x, y));
 }
-// The product of two such numbers is exact in f32 (bf16: unless it leaves f32's range), so that two
-// operations round once, on devices without a fused one too.
 template <class T>
 constexpr Rounded<T> fma(const Rounded<T>& a, std::type_identity_t<Arg<T>> b,
                          std::type_identity_t<Arg<T>> c) {
-  const Val<f32> x = detail::widened(a), y = detail::widened(a.tracer(), b),
-                 z = detail::widened(a.tracer(), c);
-  return Rounded<T>(x * y + z);
+  Tracer& t = a.tracer();
+  const u32 ids[] = {a.id(), b.get(t), c.get(t)};
+  u32 words[3]{};
+  for (u32 n = 0; n < 3; ++n) words[n] = t.build.cast(Type::u32, t.build.bitcast(Type::u16, ids[n]));
+  const u32 both = t.build.pair(Op::pair_fma, kTypeOf<T>, words[0], words[1], words[2]);
+  return Rounded<T>(Val<T>(&t, t.build.bitcast(kTypeOf<T>, t.build.cast(Type::u16, both))));
 }
 
 }  // namespace gpuio::kernel

@@ -50,7 +50,7 @@ constexpr Place place(Op op) {
     case Op::subgroup_elect:
     case Op::matrix_load:
     case Op::matrix_multiply: return Place::effect;
-    default: return op <= Op::compose ? Place::anywhere : Place::change;
+    default: return op <= Op::compose || is_pair(op) ? Place::anywhere : Place::change;
   }
 }
 

@@ -394,7 +394,10 @@ class Machine {
       case Op::fence: hooks_.fence(lane_of(s, lane), i.order); return;
       case Op::ondemand_prefetch: return;
       default:
-        if (is_compare(i.op)) {
+        if (is_pair(i.op)) {
+          r = eval_pair(i.op, i.from, u32(value(i.a)), u32(value(i.b)),
+                        i.op == Op::pair_fma ? u32(value(i.c)) : 0);
+        } else if (is_compare(i.op)) {
           r = eval_compare(i.op, i.from, value(i.a), value(i.b)) ? 1 : 0;
         } else if (value_operands(i) == 0b0001) {
           r = eval_unary(i.op, i.type, value(i.a));

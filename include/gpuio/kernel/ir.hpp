@@ -203,8 +203,17 @@ enum class Op : u8 {
                        // Sums += A * B, in the order of matrix_multiply
   warpgroup_commit,
   warpgroup_wait,  // imm
+  // Two halves in a u32, the low one first in memory: `from` f16 or bf16, a, b (, c) and the result u32. Each
+  // half is rounded once, to nearest even, subnormals kept; min and max as of floats. What an f16x2 or bf16x2
+  // of the language is.
+  pair_add,
+  pair_sub,
+  pair_mul,
+  pair_min,
+  pair_max,
+  pair_fma,
 };
-inline constexpr Op kLastOp = Op::warpgroup_wait;
+inline constexpr Op kLastOp = Op::pair_fma;
 
 enum class Builtin : u8 {
   local_x,
@@ -366,6 +375,7 @@ struct WarpgroupShape {
   }
 };
 inline constexpr u32 kWarpgroupRows = 64, kPanelsMax = (1u << 14) - 1;
+constexpr bool is_pair(Op op) { return op >= Op::pair_add && op <= Op::pair_fma; }
 constexpr bool is_warpgroup(Op op) { return op >= Op::warpgroup_clear && op <= Op::warpgroup_wait; }
 constexpr bool uses_warpgroups(const View& kernel) {
   for (const Inst& i : kernel.insts)
@@ -524,7 +534,7 @@ consteval OperationTraits operation_traits() {
        {Op::var_store, Op::load, Op::atomic_load, Op::ondemand_load, Op::ondemand_prefetch, Op::matrix_load});
   take(0b0100, {Op::mbarrier_wait});
   take(0b0110, {Op::store, Op::atomic_store, Op::atomic_rmw});
-  take(0b0111, {Op::fma, Op::select, Op::for_, Op::matrix_multiply});
+  take(0b0111, {Op::fma, Op::select, Op::for_, Op::matrix_multiply, Op::pair_fma});
   take(0b1010, {Op::async_copy, Op::bulk_load, Op::bulk_store, Op::warpgroup_multiply});
   take(0b1110, {Op::atomic_cas});
   take(kOperandsVary, {Op::inline_ptx, Op::compose});

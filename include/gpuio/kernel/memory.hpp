@@ -204,9 +204,9 @@ class Element : public Val<T> {
   {                                         \
     store(Arg<T>(*this OP b, line_));       \
   }
-  GPUIO_UPDATE(+, T, Number<T>)
-  GPUIO_UPDATE(-, T, Number<T>)
-  GPUIO_UPDATE(*, T, Number<T>)
+  GPUIO_UPDATE(+, T, Number<T> || PackedPair<T>)
+  GPUIO_UPDATE(-, T, Number<T> || PackedPair<T>)
+  GPUIO_UPDATE(*, T, Number<T> || PackedPair<T>)
   GPUIO_UPDATE(/, T, Number<T>)
   GPUIO_UPDATE(%, T, IntegerNumber<T>)
   GPUIO_UPDATE(&, T, std::integral<T>)

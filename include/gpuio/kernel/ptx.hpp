@@ -18,6 +18,7 @@
 #include <gpuio/kernel/ptx/async_units.hpp>
 #include <gpuio/kernel/ptx/control.hpp>
 #include <gpuio/kernel/ptx/matrix.hpp>
+#include <gpuio/kernel/ptx/pair.hpp>
 
 namespace gpuio::kernel {
 
@@ -155,6 +156,7 @@ constexpr bool uses_sm80(View k) {
       return true;
     if (i.op == Op::subgroup_reduce && (i.type == Type::u32 || i.type == Type::i32)) return true;
     if (is_async(i.op)) return true;
+    if (is_pair(i.op) && (i.from == Type::bf16 || i.op == Op::pair_min || i.op == Op::pair_max)) return true;
   }
   return false;
 }
@@ -211,9 +213,10 @@ constexpr void declarations(Out<Sink>& o) {
 
 template <class Sink>
 constexpr void instruction(Out<Sink>& o, Control<Sink>& control, const Inst& i, u32 id) {
-  o.fenced = o.fenced && (i.op <= Op::compose || i.op == Op::warpgroup_multiply);
+  o.fenced = o.fenced && (i.op <= Op::compose || is_pair(i.op) || i.op == Op::warpgroup_multiply);
   if (is_subgroup(i.op)) return subgroup(control.masked(), i, id);
   if (i.op == Op::inline_ptx) return inline_ptx(o, i, id);
+  if (is_pair(i.op)) return pair(o, i, id);
   if (i.op == Op::matrix_load) return matrix_load(o, i, id);
   if (i.op == Op::matrix_multiply) return matrix_multiply(o, i, id);
   if (is_async(i.op)) return async(o, i);

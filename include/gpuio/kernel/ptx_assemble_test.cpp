@@ -143,6 +143,7 @@ TEST_F(PtxAssembly, EveryOperationOnEveryType) {
   };
   for (const Type t : kArithmetic) add_as(test_kernels::every_arithmetic(t, 64).program, "arithmetic_", t);
   for (const Type t : kAll) add_as(test_kernels::every_cast(t, 64).program, "cast_", t);
+  for (const Type t : {Type::f16, Type::bf16}) add_as(test_kernels::every_pair(t, 64).program, "pair_", t);
   add_as(test_kernels::every_function(64).program, "function_", Type::f32);
   assemble();
 }
@@ -507,7 +508,7 @@ TEST_F(PtxAssembly, RandomKernels) {
   std::vector<std::string> names;
   names.reserve(count);
   for (u64 seed = first; seed < first + count; ++seed) {
-    RandomOptions options{.block = {u32(8 + seed * 5 % 60), 1, 1}, .on_demand = false};
+    RandomOptions options{.block = {u32(8 + seed * 5 % 60), 1, 1}, .pairs = true, .on_demand = false};
     if (seed % 4 == 0) options.block = {8, 8, 1};
     Program p = random_program(seed, options);
     p.name = names.emplace_back("random_" + std::to_string(seed));

@@ -23,6 +23,7 @@ struct RandomOptions {
   bool divide = true;  // float division and sqrt
   bool subnormal = true;
   bool small = true;    // u8 i8 u16 i16 f16 bf16 in memory and casts
+  bool pairs = false;   // arithmetic on two halves in a u32; came later: seeds mean the same without
   bool vectors = true;  // loads and stores of width 2 and 4
   bool on_demand = false;
   u32 on_demand_percent = 12;  // of expressions
@@ -240,6 +241,7 @@ class RandomExpressions {
   constexpr u32 integer_operation(Type t, u32 depth) {
     const u32 x = below(100);
     const u32 a = expression(t, depth + 1);
+    if (t == Type::u32 && o_.pairs && x >= 90) return pair(a, depth);
     if (x < 8) return b_.unary(pick({Op::neg, Op::abs, Op::bit_not}), a);
     if (x < 14) {
       const u32 n = b_.unary(pick({Op::popcount, Op::count_leading_zeros}), a);
@@ -253,6 +255,24 @@ class RandomExpressions {
     return b_.binary(pick({Op::add, Op::sub, Op::mul, Op::div, Op::rem, Op::min, Op::max, Op::bit_and,
                            Op::bit_or, Op::bit_xor, Op::add, Op::sub}),
                      a, c);
+  }
+
+  // Of words that are pairs of numbers, or of any. A NaN becomes 0, -0 becomes +0: devices may choose.
+  constexpr u32 pair(u32 a, u32 depth) {
+    const Type half = pick({Type::f16, Type::bf16});
+    const Op op = pick({Op::pair_add, Op::pair_sub, Op::pair_mul, Op::pair_fma, Op::pair_min, Op::pair_max});
+    const u32 c = expression(Type::u32, depth + 1);
+    const u32 d = op == Op::pair_fma ? expression(Type::u32, depth + 1) : kNone;
+    const u32 v = b_.pair(op, half, a, c, d);
+    const u32 sum = b_.pair(Op::pair_add, half, v, number(0));
+    u32 kept = number(0);
+    for (const u32 mask : {0xffffu, 0xffff0000u}) {
+      const u32 size = masked(sum, mask & 0x7fff7fff), one = masked(sum, mask);
+      const u32 infinity = number((half == Type::f16 ? 0x7c007c00 : 0x7f807f80) & mask);
+      const u32 is_number = b_.compare(Op::le, size, infinity);
+      kept = b_.binary(Op::bit_or, kept, b_.select(is_number, one, number(0)));
+    }
+    return kept;
   }
 
   constexpr u32 float_operation(Type t, u32 depth) {

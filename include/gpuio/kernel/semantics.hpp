@@ -5,8 +5,8 @@
 // levels: functions over the C++ type (`binary<f32>(Op::add, x, y)`; with a constant Op they inline to the
 // one operation) and functions over raw bits that switch on the IR's Type (`eval_binary(op, type, a, b)`).
 //
-// Where ir.hpp leaves a choice, it is made here: to f16 and bf16 everything goes through f32 (two roundings,
-// what a device without direct conversions does); a NaN result is what the host's arithmetic yields.
+// Where ir.hpp leaves a choice, it is made here: casts to f16 and bf16 go through f32 (two roundings, what a
+// device without direct conversions does); a NaN result is what the host's arithmetic yields.
 //
 // Pure functions; constexpr, except fma sqrt exp2 log2 sin cos on floats, and float results that overflow,
 // which a constant evaluation rejects. Needs round-to-nearest and -ffp-contract=off. An operation that a
@@ -363,6 +363,82 @@ constexpr u64 eval_cast(Type to, Type from, u64 a) {
     case Type::i64: return detail::cast_integer(to, i64(a));
     default: return detail::cast_integer(to, truncate_to(from, a));
   }
+}
+
+// --- Pairs of halves ------------------------------------------------------------------------------------
+
+namespace detail {
+
+// `sum` is a number rounded to nearest, `error` what it lacks (its sign counts): the same number rounded to
+// odd, that is exact, or the neighbour whose last bit is 1. Rounding that to a type with two bits less is as
+// rounding the number itself: what is odd is neither a number of the type nor halfway between two.
+template <std::floating_point F>
+constexpr F to_odd(F sum, F error) {
+  using U = std::conditional_t<sizeof(F) == 4, u32, u64>;
+  const U bits = std::bit_cast<U>(sum);
+  const bool exact = error == F(0) || error != error || (bits & 1) != 0;  // NaN: the sum is not finite
+  const bool shrinks = (error < F(0)) != (bits >> (sizeof(F) * 8 - 1) != 0);
+  return exact ? sum : std::bit_cast<F>(shrinks ? U(bits - 1) : U(bits + 1));
+}
+// a + b rounded to odd; the error is Knuth's TwoSum.
+template <std::floating_point F>
+constexpr F add_to_odd(F a, F b) {
+  const F sum = a + b, of_b = sum - a, of_a = sum - of_b;
+  return to_odd(sum, (a - of_a) + (b - of_b));
+}
+
+template <Type half>
+constexpr f32 widen_half(u16 a) {
+  if constexpr (half == Type::f16) return f16_to_f32(a);
+  else return bf16_to_f32(a);
+}
+template <Type half>
+constexpr u16 narrow_half(f32 a) {
+  if constexpr (half == Type::f16) return f32_to_f16(a);
+  else return f32_to_bf16(a);
+}
+// Of 22 bits, between 2^-48 and 2^32, a product of two f16 is exact in f32; its sum with a third is rounded
+// to 24 bits, to odd, then to 11. Products of bf16 leave the range of f32: theirs are exact in f64, and the
+// sum is rounded to odd twice, to 53 and to 24 bits (f32 has 15 more places than a subnormal bf16), before it
+// is rounded to 8.
+template <Type half>
+constexpr u16 half_fma(u16 a, u16 b, u16 c) {
+  if constexpr (half == Type::f16) {
+    return f32_to_f16(add_to_odd(f16_to_f32(a) * f16_to_f32(b), f16_to_f32(c)));
+  } else {
+    const f64 sum = add_to_odd(f64(bf16_to_f32(a)) * f64(bf16_to_f32(b)), f64(bf16_to_f32(c)));
+    const f32 single = f32(sum);
+    return f32_to_bf16(to_odd(single, f32(sum > f64(single)) - f32(sum < f64(single))));
+  }
+}
+// A sum in f32 may be rounded again: its 24 bits are two more than twice f16's 11, and bf16 has 8.
+template <Type half>
+constexpr u16 half_binary(Op op, u16 a, u16 b) {
+  if (op == Op::pair_mul) return half_fma<half>(a, b, 0x8000);  // + -0, which leaves -0
+  const f32 x = widen_half<half>(a), y = widen_half<half>(b);
+  switch (op) {
+    case Op::pair_add: return narrow_half<half>(x + y);
+    case Op::pair_sub: return narrow_half<half>(x - y);
+    case Op::pair_min: return narrow_half<half>(minimum(x, y));
+    case Op::pair_max: return narrow_half<half>(maximum(x, y));
+    default: return 0;
+  }
+}
+
+}  // namespace detail
+
+// Of both halves; c counts for pair_fma alone.
+template <Type half>
+constexpr u32 pair(Op op, u32 a, u32 b, u32 c) {
+  const bool fused = op == Op::pair_fma;
+  const u16 low =
+      fused ? detail::half_fma<half>(u16(a), u16(b), u16(c)) : detail::half_binary<half>(op, u16(a), u16(b));
+  const u16 high = fused ? detail::half_fma<half>(u16(a >> 16), u16(b >> 16), u16(c >> 16))
+                         : detail::half_binary<half>(op, u16(a >> 16), u16(b >> 16));
+  return u32(low) | u32(high) << 16;
+}
+constexpr u32 eval_pair(Op op, Type half, u32 a, u32 b, u32 c) {
+  return half == Type::f16 ? pair<Type::f16>(op, a, b, c) : pair<Type::bf16>(op, a, b, c);
 }
 
 }  // namespace gpuio::kernel

@@ -55,6 +55,8 @@ TEST(Spirv, EveryOperationOnEveryType) {
     EXPECT_EQ(complaints(every_arithmetic(t, 64).program.view()), "") << u32(t);
   }
   for (const Type t : kValueTypes) EXPECT_EQ(complaints(every_cast(t, 64).program.view()), "") << u32(t);
+  for (const Type t : {Type::f16, Type::bf16})
+    EXPECT_EQ(complaints(every_pair(t, 64).program.view()), "") << u32(t);
   EXPECT_EQ(complaints(every_function(64).program.view()), "");
 }
 
@@ -182,6 +184,7 @@ TEST(Spirv, RandomPrograms) {
   for (u64 seed = 1; seed <= 150; ++seed) {
     RandomOptions options;
     options.on_demand = false;
+    options.pairs = seed % 2 == 0;
     const Program p = random_program(seed, options);
     ASSERT_EQ(complaints(p.view()), "") << "seed " << seed;
   }

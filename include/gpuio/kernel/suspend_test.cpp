@@ -53,7 +53,10 @@ Program vocabulary() {
         auto place = k.block_scan_exclusive_add(x[i + 2] % 7);
         auto odd = k.and_then(place % 2 == 0, [&] { return x[place] % 2 == 1; });
         auto in_subgroup = subgroup_scan_add(x[i + 3]);
-        out[i] = bitcast<u32>(sum) ^ place ^ (odd.as<u32>() << 31) ^ in_subgroup;
+        auto both = packed(half, (a[2] * 0.1f).as<f16>());
+        auto pairs = k.var(both);
+        for (auto j : k.range(0u, 3u)) pairs = fma(pairs, both, bitcast<f16x2>(x[i + j] * 0x00410041u));
+        out[i] = bitcast<u32>(sum) ^ place ^ (odd.as<u32>() << 31) ^ in_subgroup ^ bitcast<u32>(pairs);
       },
       "vocabulary", {20, 1, 1});
 }

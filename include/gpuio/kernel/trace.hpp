@@ -106,6 +106,20 @@ struct f8e5m2 {
   u8 bits = 0;
   constexpr bool operator==(const f8e5m2&) const = default;
 };
+// Two of them in a word, the low half first in memory: arithmetic on both at once (packed.hpp).
+struct f16x2 {
+  u32 bits = 0;
+  constexpr bool operator==(const f16x2&) const = default;
+};
+struct bf16x2 {
+  u32 bits = 0;
+  constexpr bool operator==(const bf16x2&) const = default;
+};
+template <class T>
+concept PackedPair = std::same_as<T, f16x2> || std::same_as<T, bf16x2>;
+template <class T>
+using half_t = std::conditional_t<std::same_as<T, f16x2>, f16, bf16>;
+
 template <class T>
 inline constexpr bool kIsF8 = std::same_as<T, f8e4m3> || std::same_as<T, f8e5m2>;
 template <class T>
@@ -120,6 +134,8 @@ constexpr T narrow(f32 value) {
   else if constexpr (std::same_as<T, f16>) return {f32_to_f16(value)};
   else return {f32_to_bf16(value)};
 }
+constexpr f16x2 packed(f16 low, f16 high) { return {low.bits | u32(high.bits) << 16}; }
+constexpr bf16x2 packed(bf16 low, bf16 high) { return {low.bits | u32(high.bits) << 16}; }
 template <SmallFloat T>
 constexpr f32 widen(T value) {
   if constexpr (kIsF8<T>) return f8_to_f32(kF8Of<T>, value.bits);
@@ -148,6 +164,10 @@ inline constexpr Type kTypeOf<f8e4m3> = Type::u8;
 template <>
 inline constexpr Type kTypeOf<f8e5m2> = Type::u8;
 template <>
+inline constexpr Type kTypeOf<f16x2> = Type::u32;
+template <>
+inline constexpr Type kTypeOf<bf16x2> = Type::u32;
+template <>
 inline constexpr Type kTypeOf<u32> = Type::u32;
 template <>
 inline constexpr Type kTypeOf<i32> = Type::i32;
@@ -163,7 +183,7 @@ inline constexpr Type kTypeOf<f64> = Type::f64;
 template <class T>
 concept Storable = kTypeOf<T> != Type::none;
 template <class T>
-concept Number = Storable<T> && is_arithmetic(kTypeOf<T>);
+concept Number = Storable<T> && is_arithmetic(kTypeOf<T>) && !PackedPair<T>;
 template <class T>
 concept IntegerNumber = Number<T> && std::integral<T>;
 template <class T>
@@ -251,6 +271,8 @@ constexpr bool exact(L v) {
         return wide == std::numeric_limits<f64>::infinity() || wide == -std::numeric_limits<f64>::infinity();
     }
     return f64(T(v)) == wide;
+  } else if constexpr (PackedPair<T>) {
+    return exact<half_t<T>>(v);
   } else if constexpr (SmallFloat<T> && std::floating_point<L>) {
     return exact<f32>(v) && (v != v || f64(widen(narrow<T>(f32(v)))) == f64(v));
   } else {
@@ -263,6 +285,7 @@ constexpr u64 bits_of(L v) {
   else if constexpr (std::same_as<T, f64>) return __builtin_bit_cast(u64, f64(v));
   else if constexpr (std::same_as<T, bool>) return v ? 1 : 0;
   else if constexpr (SmallFloat<T>) return narrow<T>(f32(v)).bits;
+  else if constexpr (PackedPair<T>) return u64{narrow<half_t<T>>(f32(v)).bits} * 0x10001;  // in both
   else if constexpr (sizeof(T) == 8) return u64(v);
   else return u64(std::make_unsigned_t<T>(v));
 }
@@ -271,6 +294,6 @@ template <class T, class L>
 inline constexpr bool kSameKind =
     std::same_as<T, bool> ? std::same_as<L, bool>
     : std::integral<T>    ? std::integral<L> && !std::same_as<L, bool>
-                          : (std::floating_point<T> || SmallFloat<T>) && std::floating_point<L>;
+                       : (std::floating_point<T> || SmallFloat<T> || PackedPair<T>) && std::floating_point<L>;
 
 }  // namespace gpuio::kernel

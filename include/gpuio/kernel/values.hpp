@@ -89,6 +89,18 @@ class Expr {
   template <Storable U>
   constexpr Val<U> as(u32 line = __builtin_LINE()) const;
 
+  // Of a pair: the half that is first in memory, and the other.
+  constexpr auto low() const
+    requires PackedPair<T>
+  {
+    return half(0);
+  }
+  constexpr auto high() const
+    requires PackedPair<T>
+  {
+    return half(16);
+  }
+
   // A traced value is not known while tracing.
   explicit operator bool() const = delete;
 
@@ -176,6 +188,13 @@ class Expr {
   Expr& operator=(const Expr&) = delete;
   ~Expr() = default;
 
+  constexpr Val<half_t<T>> half(u32 from) const {
+    Builder& b = tracer_->build;
+    const u32 word = id();
+    const u32 moved = from ? b.binary(Op::shr, word, b.constant(Type::u32, from)) : word;
+    return {tracer_, b.bitcast(kTypeOf<half_t<T>>, b.cast(Type::u16, moved))};
+  }
+
   Tracer* tracer_;
   u32 id_;  // of the instruction, or of the var
   bool var_;
@@ -212,9 +231,9 @@ class Var : public Expr<T> {
   {                                       \
     *this = Val<T>(*this) OP b;           \
   }
-  GPUIO_UPDATE_BY(+, T, Number<T>)
-  GPUIO_UPDATE_BY(-, T, Number<T>)
-  GPUIO_UPDATE_BY(*, T, Number<T>)
+  GPUIO_UPDATE_BY(+, T, Number<T> || PackedPair<T>)
+  GPUIO_UPDATE_BY(-, T, Number<T> || PackedPair<T>)
+  GPUIO_UPDATE_BY(*, T, Number<T> || PackedPair<T>)
   GPUIO_UPDATE_BY(/, T, Number<T>)
   GPUIO_UPDATE_BY(%, T, IntegerNumber<T>)
   GPUIO_UPDATE_BY(&, T, std::integral<T>)
@@ -231,6 +250,8 @@ class Var : public Expr<T> {
 template <class T>
 template <Storable U>
 constexpr Val<U> Expr<T>::as(u32 line) const {
+  static_assert(std::same_as<T, U> || (!PackedPair<T> && !PackedPair<U>),
+                "a pair is two numbers: convert .low() and .high(), or bitcast<u32>");
   tracer_->at(line);
   const u32 v = id();
   return {tracer_, convert<U, T>(tracer_->build, v)};
@@ -241,6 +262,7 @@ template <class T, class U>
 constexpr Val<bool> equality(Op op, const Expr<T>& a, const Expr<U>& b) {
   static_assert(std::same_as<promote_t<T>, promote_t<U>>,
                 "operands of different types: convert one with .as<T>()");
+  static_assert(!PackedPair<T>, "a pair is two numbers: compare .low() and .high(), or bitcast<u32>");
   Tracer& t = a.tracer();
   const u32 x = a.wide_id();
   const u32 y = b.wide_id();
@@ -377,7 +399,7 @@ constexpr Val<T> select(Arg<bool> condition, L a, const Expr<T>& b) {
 // The value of another lane; from a lane that is absent or not here: the own value.
 #define GPUIO_SHUFFLE(NAME, MODE)                                     \
   template <class T>                                                  \
-    requires Number<promote_t<T>>                                     \
+    requires Number<promote_t<T>> || PackedPair<T>                    \
   constexpr Val<promote_t<T>> NAME(const Expr<T>& a, Arg<u32> lane) { \
     Tracer& t = a.tracer();                                           \
     const u32 v = a.wide_id();                                        \

@@ -462,6 +462,14 @@ class TypeCheck {
       case Op::bulk_store: return bulk_copy(i);
       case Op::matrix_load:
       case Op::matrix_multiply: return matrix(i);
+      case Op::pair_add:
+      case Op::pair_sub:
+      case Op::pair_mul:
+      case Op::pair_min:
+      case Op::pair_max:
+      case Op::pair_fma:
+        return want(i.type == Type::u32 && (i.from == Type::f16 || i.from == Type::bf16) &&
+                    all(i, Type::u32));
       case Op::if_: return want(is(i.a, Type::boolean));
       case Op::for_: {
         want(integer(i.type) && all(i, i.type));

@@ -101,7 +101,13 @@ constexpr std::string_view kOps[] = {"constant",
                                      "warpgroup_read",
                                      "warpgroup_multiply",
                                      "warpgroup_commit",
-                                     "warpgroup_wait"};
+                                     "warpgroup_wait",
+                                     "pair_add",
+                                     "pair_sub",
+                                     "pair_mul",
+                                     "pair_min",
+                                     "pair_max",
+                                     "pair_fma"};
 static_assert(std::size(kOps) == std::size_t(kLastOp) + 1);
 constexpr std::string_view kBuiltins[] = {
     "local_x",  "local_y",  "local_z",       "group_x",       "group_y",        "group_z",    "groups_x",

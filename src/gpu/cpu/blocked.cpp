@@ -137,7 +137,8 @@ class Maker {
       case Op::extract: return extract(i);
       case Op::compose: return compose(i);
       case Op::select:
-      case Op::fma: return three_operands(i);
+      case Op::fma:
+      case Op::pair_fma: return three_operands(i);
       case Op::load:
       case Op::store:
       case Op::atomic_load:

@@ -67,6 +67,23 @@ const Step* not_step(const Step* s, Frame& f) {  // of a boolean
   return s + 1;
 }
 
+template <Op op, Type half, bool ua, bool ub>
+const Step* pair_step(const Step* s, Frame& f) {
+  const Operand<u32, ua> a(f, s->a);
+  const Operand<u32, ub> b(f, s->b);
+  u32* __restrict const to = f.at<u32>(s->to) + f.begin;
+  for (u32 i = 0, n = span_of(f); i < n; ++i) to[i] = pair<half>(op, a[i], b[i], 0);
+  return s + 1;
+}
+
+template <Type half>
+const Step* pair_fma_step(const Step* s, Frame& f) {
+  const Operand<u32, false> a(f, s->a), b(f, s->b), c(f, s->c);
+  u32* __restrict const to = f.at<u32>(s->to) + f.begin;
+  for (u32 i = 0, n = span_of(f); i < n; ++i) to[i] = pair<half>(Op::pair_fma, a[i], b[i], c[i]);
+  return s + 1;
+}
+
 template <class T>
 const Step* fma_step(const Step* s, Frame& f) {
   const Operand<T, false> a(f, s->a), b(f, s->b), c(f, s->c);
@@ -190,6 +207,24 @@ Handler pick_compare(bool ua, bool ub) {
               : &compare_step<op, T, false, false>;
 }
 
+template <Op op, Type half>
+Handler pick_pair_of(bool ua, bool ub) {
+  return ua   ? &pair_step<op, half, true, false>
+         : ub ? &pair_step<op, half, false, true>
+              : &pair_step<op, half, false, false>;
+}
+template <Type half>
+Handler pick_pair(Op op, bool ua, bool ub) {
+  switch (op) {
+    case Op::pair_add: return pick_pair_of<Op::pair_add, half>(ua, ub);
+    case Op::pair_sub: return pick_pair_of<Op::pair_sub, half>(ua, ub);
+    case Op::pair_mul: return pick_pair_of<Op::pair_mul, half>(ua, ub);
+    case Op::pair_min: return pick_pair_of<Op::pair_min, half>(ua, ub);
+    case Op::pair_max: return pick_pair_of<Op::pair_max, half>(ua, ub);
+    default: return &pair_fma_step<half>;
+  }
+}
+
 template <class T>
 Handler pick_bits(Op op, bool ua, bool ub) {
   switch (op) {
@@ -298,6 +333,8 @@ Handler arithmetic_handler(const Inst& i, bool ua, bool ub) {
   const bool compares = i.op >= Op::eq && i.op <= Op::ge;
   const Type type = compares ? i.from : i.type;
   if (i.op == Op::popcount || i.op == Op::count_leading_zeros) return count_handler(i.op, i.from);
+  if (is_pair(i.op))
+    return i.from == Type::f16 ? pick_pair<Type::f16>(i.op, ua, ub) : pick_pair<Type::bf16>(i.op, ua, ub);
   if (i.op == Op::fma) return type == Type::f32 ? &fma_step<f32> : &fma_step<f64>;
   if (type == Type::boolean) {
     if (i.op == Op::bit_not) return &not_step;

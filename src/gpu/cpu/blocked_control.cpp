@@ -353,6 +353,11 @@ const Step* uniform_binary(const Step* s, Frame& f) {
 const Step* uniform_fma(const Step* s, Frame& f) {
   return put(s, f, [&] { return eval_fma(s->type, f.scalar(s->a), f.scalar(s->b), f.scalar(s->c)); });
 }
+const Step* uniform_pair(const Step* s, Frame& f) {
+  return put(s, f, [&] {
+    return u64{eval_pair(s->op, s->from, u32(f.scalar(s->a)), u32(f.scalar(s->b)), u32(f.scalar(s->c)))};
+  });
+}
 const Step* uniform_compare(const Step* s, Frame& f) {
   return put(s, f, [&] { return u64{eval_compare(s->op, s->from, f.scalar(s->a), f.scalar(s->b))}; });
 }
@@ -383,6 +388,7 @@ Handler uniform_handler(const Inst& i) {
     case Op::compose: return &uniform_copy;
     default: break;
   }
+  if (is_pair(i.op)) return &uniform_pair;
   if (i.op >= Op::eq && i.op <= Op::ge) return &uniform_compare;
   return value_operands(i) == 0b0001 ? &uniform_unary : &uniform_binary;
 }

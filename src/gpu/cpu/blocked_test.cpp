@@ -45,6 +45,7 @@ TEST(Blocked, RandomKernels) {
     options.block = blocks[seed % std::size(blocks)];
     options.on_demand = false;
     options.wide = seed % 7 != 0;
+    options.pairs = seed % 3 != 0;
     const Program p = random_program(seed, options);
     expect_like_interpreter(p.view(), options.grid(), random_contents(p.view(), seed), seed % 3 == 0 ? 4 : 8);
     if (HasFatalFailure()) return;
@@ -94,6 +95,11 @@ TEST(Blocked, EveryOperationOnEveryType) {
     SCOPED_TRACE(int(t));
     const auto e = test_kernels::every_cast(t, kElements);
     expect_like_interpreter(e.program.view(), grid, interesting_data(t, kElements, e.results), 8);
+  }
+  for (const Type half : {Type::f16, Type::bf16}) {
+    SCOPED_TRACE(int(half));
+    const auto e = test_kernels::every_pair(half, kElements);
+    expect_like_interpreter(e.program.view(), grid, interesting_data(half, kElements, e.results), 8);
   }
   const auto e = test_kernels::every_function(kElements);
   expect_like_interpreter(e.program.view(), grid, interesting_data(Type::f32, kElements, e.results), 8);

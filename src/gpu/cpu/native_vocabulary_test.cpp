@@ -45,6 +45,8 @@ constexpr auto few_functions64 = [](Ctx k, In<f64, kWords> x, In<f64, kWords> y,
 
 TEST(Vocabulary, Native) {
   expect_native(kernel<"functions_f64", 64>(few_functions64));
+  expect_native(kernel<"pairs_f16", 64>(pairs<f16x2>));
+  expect_native(kernel<"pairs_bf16", 64>(pairs<bf16x2>));
   expect_native(kernel<"eighths", 64>(eighths));
   expect_native(kernel<"block", 50>(few_block_operations), {1, 1, 1});
   expect_native(kernel<"scans", 64>(subgroup_scans<i64>));

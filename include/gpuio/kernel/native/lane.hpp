@@ -281,6 +281,9 @@ struct Lane {
     if constexpr (i.op == Op::select) return base<i.a, g>() ? base<i.b, g>() : base<i.c, g>();
     else if constexpr (i.op == Op::cast) return cast_scalar<i.type, i.from>(base<i.a, g>());
     else if constexpr (i.op == Op::bitcast) return from_bits<T>(to_bits(base<i.a, g>()));
+    else if constexpr (i.op == Op::pair_fma)
+      return pair<i.from>(i.op, base<i.a, g>(), base<i.b, g>(), base<i.c, g>());
+    else if constexpr (is_pair(i.op)) return pair<i.from>(i.op, base<i.a, g>(), base<i.b, g>(), 0);
     else if constexpr (i.op == Op::fma) return T(std::fma(base<i.a, g>(), base<i.b, g>(), base<i.c, g>()));
     else if constexpr (i.op == Op::popcount || i.op == Op::count_leading_zeros)
       return u32(eval_count(i.op, i.from, to_bits(base<i.a, g>())));
@@ -304,6 +307,9 @@ struct Lane {
     else if constexpr (i.op == Op::cast) return cast_lanes<i.type, i.from>(get<i.a>());
     else if constexpr (i.op == Op::bitcast && i.type == i.from) return get<i.a>();
     else if constexpr (i.op == Op::bitcast) return from_unsigned<T>(to_unsigned<Element<i.from>>(get<i.a>()));
+    else if constexpr (i.op == Op::pair_fma)
+      return pair_lanes<i.op, i.from>(get<i.a>(), get<i.b>(), get<i.c>());
+    else if constexpr (is_pair(i.op)) return pair_lanes<i.op, i.from>(get<i.a>(), get<i.b>(), V<u32>{});
     else if constexpr (i.op == Op::fma) {
       const auto a = get<i.a>(), b = get<i.b>(), c = get<i.c>();
       return native::lanes<T>([&](u32 l) { return std::fma(a[l], b[l], c[l]); });

@@ -343,4 +343,9 @@ GPUIO_INLINE Lanes<Element<to>> cast_lanes(const Lanes<Element<from>>& a) {
   else return lanes<To>([&](u32 l) { return cast_scalar<to, from>(a[l]); });
 }
 
+template <Op op, Type half>
+GPUIO_INLINE V<u32> pair_lanes(const V<u32>& a, const V<u32>& b, const V<u32>& c) {
+  return lanes<u32>([&](u32 l) { return pair<half>(op, a[l], b[l], c[l]); });
+}
+
 }  // namespace gpuio::kernel::native

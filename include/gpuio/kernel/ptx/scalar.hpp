@@ -238,8 +238,8 @@ constexpr void select(Out<Sink>& o, const Inst& i, u32 id) {
 // --- Conversion -------------------------------------------------------------------------------------------
 
 // f32 in `from` (a register's name) to bf16, rounding to nearest even; a NaN keeps being one.
-template <class Sink>
-constexpr void to_bf16(Out<Sink>& o, Reg to, std::string_view from) {
+template <class Sink, class To>
+constexpr void to_bf16(Out<Sink>& o, To to, std::string_view from) {
   if (o.sm >= 80) {
     o.line("cvt.rn.bf16.f32 ", to, ", ", from);
     return;

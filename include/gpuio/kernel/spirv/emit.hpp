@@ -67,6 +67,12 @@ class Emitter {
       case Op::builtin: return builtin(Builtin(i.mode));
       case Op::length: return length(i.a);
       case Op::fma: return scalars_.fma(i.type, v(i.a), v(i.b), v(i.c));
+      case Op::pair_add:
+      case Op::pair_sub:
+      case Op::pair_mul:
+      case Op::pair_min:
+      case Op::pair_max: return scalars_.pair(i.op, i.from, v(i.a), v(i.b), 0);
+      case Op::pair_fma: return scalars_.pair(i.op, i.from, v(i.a), v(i.b), v(i.c));
       case Op::neg:
       case Op::abs:
       case Op::bit_not:

@@ -1,7 +1,7 @@
 // What SPIR-V lacks or does too loosely, as helper functions put into a module once, when first called:
 // conversions of 16-bit floats (exact, by integer code: the built-in ones may flush subnormals or round
-// towards zero) and exp2 log2 sin cos (Vulkan allows errors of 2^-11 for sin). Straight-line code of u32 and
-// f32.
+// towards zero), their fused multiply-add, and exp2 log2 sin cos (Vulkan allows errors of 2^-11 for sin).
+// Straight-line code of u32 and f32.
 //
 // Formulas: exp2 splits x = n + f, |f| <= 1/2, and sums the Taylor series of 2^f to f^7 (remainder 5e-9);
 // log2 takes m in [sqrt(1/2), sqrt(2)] and 2 atanh((m-1)/(m+1)) to the ninth power; sin and cos subtract n
@@ -28,6 +28,34 @@ class Library {
     return call(f32_to_bf16_, Reg::u32, Reg::f32, value, &Library::make_f32_to_bf16);
   }
   constexpr u32 bf16_to_f32(u32 bits) { return as_f32(u(Word::ShiftLeftLogical, {bits, n(16)})); }
+  // One half of a pair operation: of bits, and bits. Of bf16 all is done in integers, as devices may flush
+  // the subnormal numbers that it shares with f32.
+  constexpr u32 half(Op op, Type type, u32 a, u32 b, u32 c) {
+    const bool bf16 = type == Type::bf16;
+    if (op == Op::pair_min || op == Op::pair_max)
+      return choose(op == Op::pair_min, bf16 ? 0x7f80 : 0x7c00, a, b);
+    if (bf16) {
+      const u32 one = n(0x3f80);
+      if (op == Op::pair_add) return fma_bf16(a, one, b);
+      if (op == Op::pair_sub) return fma_bf16(b, n(0xbf80), a);
+      return fma_bf16(a, b, op == Op::pair_mul ? n(0x8000) : c);
+    }
+    // The sign of a zero is put in by hand: drivers leave out a sum with, and a product by, a constant 0.
+    if (op == Op::pair_mul) {
+      const u32 x = f16_to_f32(a), y = f16_to_f32(b), product = f32_to_f16(f(Word::FMul, {x, y}));
+      const u32 sign = u(Word::BitwiseAnd, {u(Word::BitwiseXor, {a, b}), n(0x8000)});
+      return u(Word::BitwiseOr, {u(Word::BitwiseAnd, {product, n(0x7fff)}), sign});
+    }
+    if (op == Op::pair_fma) {
+      const u32 x = f16_to_f32(a), y = f16_to_f32(b), z = f16_to_f32(c);
+      return fma_f16(x, y, z);
+    }
+    const u32 addend = op == Op::pair_sub ? u(Word::BitwiseXor, {b, n(0x8000)}) : b;
+    const u32 x = f16_to_f32(a), y = f16_to_f32(addend), sum = f32_to_f16(f(Word::FAdd, {x, y}));
+    const u32 zero = is(Word::IEqual, {u(Word::BitwiseAnd, {sum, n(0x7fff)}), n(0)});
+    const u32 both = u(Word::BitwiseAnd, {u(Word::BitwiseAnd, {a, addend}), n(0x8000)});
+    return pick(Reg::u32, {zero, both, sum});
+  }
   constexpr u32 exp2(u32 x) { return call(exp2_, Reg::f32, Reg::f32, x, &Library::make_exp2); }
   constexpr u32 log2(u32 x) { return call(log2_, Reg::f32, Reg::f32, x, &Library::make_log2); }
   // sin with quarter = 0, cos with quarter = 1.
@@ -110,6 +138,129 @@ class Library {
     return pick(Reg::u32, {nan, u(Word::BitwiseOr, {high, n(0x40)}), rounded});
   }
 
+  // The number that is less (more), by bits: signs turned the order is that of integers. A NaN is passed
+  // over.
+  constexpr u32 choose(bool less, u32 infinity, u32 a, u32 b) {
+    const auto key = [&](u32 half) {
+      const u32 negative = is(Word::UGreaterThanEqual, {half, n(0x8000)});
+      return u(Word::BitwiseXor, {half, pick(Reg::u32, {negative, n(0xffff), n(0x8000)})});
+    };
+    const auto nan = [&](u32 half) {
+      return is(Word::UGreaterThan, {u(Word::BitwiseAnd, {half, n(0x7fff)}), n(infinity)});
+    };
+    const u32 key_a = key(a), key_b = key(b);
+    const u32 first = is(less ? Word::ULessThan : Word::UGreaterThan, {key_a, key_b});
+    const u32 number = pick(Reg::u32, {first, a, b});
+    const u32 right = pick(Reg::u32, {nan(b), a, number});
+    return pick(Reg::u32, {nan(a), b, right});
+  }
+
+  // a * b + c of f16 numbers as f32, where the product is exact, and the sum rounded to odd (semantics.hpp).
+  constexpr u32 fma_f16(u32 a, u32 b, u32 c) {
+    if (fma_f16_ == 0) {
+      auto h = m_->begin_helper(m_->u32_type(), f32_type(), f32_type(), f32_type());
+      fma_f16_ = h.id;
+      m_->end_helper(h, make_fma_f16(h.parameters[0], h.parameters[1], h.parameters[2]));
+    }
+    return m_->op(m_->u32_type(), Word::FunctionCall, {fma_f16_, a, b, c});
+  }
+  constexpr u32 make_fma_f16(u32 a, u32 b, u32 addend) {
+    const u32 product = f(Word::FMul, {a, b}), sum = f(Word::FAdd, {product, addend});
+    const u32 of_addend = f(Word::FSub, {sum, product}), of_product = f(Word::FSub, {sum, of_addend});
+    const u32 lost = f(Word::FSub, {product, of_product}), lost_too = f(Word::FSub, {addend, of_addend});
+    const u32 error = f(Word::FAdd, {lost, lost_too}), bits = as_u32(sum);
+    const u32 less = is(Word::FOrdLessThan, {error, c(0.0f)}),
+              more = is(Word::FOrdGreaterThan, {error, c(0.0f)});
+    const u32 even = is(Word::IEqual, {u(Word::BitwiseAnd, {bits, n(1)}), n(0)});
+    const u32 minus = is(Word::UGreaterThanEqual, {bits, n(0x80000000)});
+    const u32 down = u(Word::ISub, {bits, n(1)}), up = u(Word::IAdd, {bits, n(1)});
+    const u32 shrinks = is(Word::LogicalNotEqual, {less, minus});
+    const u32 odd = pick(Reg::u32, {shrinks, down, up});
+    const u32 moves = is(Word::LogicalAnd, {is(Word::LogicalOr, {less, more}), even});
+    const u32 moved = pick(Reg::u32, {moves, odd, bits});
+    // A zero is -0 where both terms are; by hand, as above.
+    const u32 signs = u(Word::BitwiseXor, {as_u32(a), as_u32(b)});
+    const u32 both = u(Word::BitwiseAnd, {u(Word::BitwiseAnd, {signs, as_u32(addend)}), n(0x80000000)});
+    const u32 zero = is(Word::IEqual, {u(Word::BitwiseAnd, {bits, n(0x7fffffff)}), n(0)});
+    return f32_to_f16(as_f32(pick(Reg::u32, {zero, both, moved})));
+  }
+
+  constexpr u32 fma_bf16(u32 a, u32 b, u32 c) {
+    if (fma_bf16_ == 0) {
+      const u32 of = m_->u32_type();
+      auto h = m_->begin_helper(of, of, of, of);
+      fma_bf16_ = h.id;
+      m_->end_helper(h, make_fma_bf16(h.parameters[0], h.parameters[1], h.parameters[2]));
+    }
+    return m_->op(m_->u32_type(), Word::FunctionCall, {fma_bf16_, a, b, c});
+  }
+  // A bf16 taken apart: mantissa * 2^(exponent - 134), finite or not.
+  struct Parts {
+    u32 minus, raw, exponent, mantissa;
+  };
+  constexpr Parts parts(u32 half) {
+    const u32 raw = u(Word::BitwiseAnd, {u(Word::ShiftRightLogical, {half, n(7)}), n(255)});
+    const u32 fraction = u(Word::BitwiseAnd, {half, n(127)});
+    const u32 tiny = is(Word::IEqual, {raw, n(0)});
+    return {is(Word::UGreaterThanEqual, {half, n(0x8000)}), raw, pick(Reg::u32, {tiny, n(1), raw}),
+            pick(Reg::u32, {tiny, fraction, u(Word::BitwiseOr, {fraction, n(128)})})};
+  }
+  // Shifted right; what is lost leaves the last bit set.
+  constexpr u32 shift_right(u32 bits, u32 count) {
+    const u32 capped = m_->glsl(m_->u32_type(), Glsl::UMin, {count, n(31)});
+    const u32 r = u(Word::ShiftRightLogical, {bits, capped});
+    const u32 whole = is(Word::IEqual, {u(Word::ShiftLeftLogical, {r, capped}), bits});
+    return pick(Reg::u32, {whole, r, u(Word::BitwiseOr, {r, n(1)})});
+  }
+  constexpr u32 with_sign(u32 minus, u32 size) {
+    return pick(Reg::u32, {minus, m_->op(m_->u32_type(), Word::SNegate, {size}), size});
+  }
+  // Both terms in units of 2^-13 of the larger one's last place, of which each has at least one unless it is
+  // 0: bits that the other one loses are below what a sum of 8 bits is rounded by. Then that rounding, to 8
+  // bits or to the last place of subnormal numbers.
+  constexpr u32 make_fma_bf16(u32 a, u32 b, u32 addend) {
+    const Parts x = parts(a), y = parts(b), z = parts(addend);
+    const u32 product = u(Word::IMul, {x.mantissa, y.mantissa});
+    const u32 none = is(Word::IEqual, {product, n(0)});
+    const u32 exponents = u(Word::ISub, {u(Word::IAdd, {x.exponent, y.exponent}), n(134)});
+    const u32 exponent = pick(Reg::u32, {none, z.exponent, exponents});
+    const u32 top = m_->glsl(m_->u32_type(), Glsl::SMax, {exponent, z.exponent});
+    const u32 wide = u(Word::ShiftLeftLogical, {product, n(13)}),
+              wide_z = u(Word::ShiftLeftLogical, {z.mantissa, n(13)});
+    const u32 away = u(Word::ISub, {top, exponent}), away_z = u(Word::ISub, {top, z.exponent});
+    const u32 first = shift_right(wide, away), second = shift_right(wide_z, away_z);
+    const u32 minus = is(Word::LogicalNotEqual, {x.minus, y.minus});
+    const u32 signed_first = with_sign(minus, first), signed_second = with_sign(z.minus, second);
+    const u32 sum = u(Word::IAdd, {signed_first, signed_second});
+    const u32 negative = is(Word::UGreaterThanEqual, {sum, n(0x80000000)}), size = with_sign(negative, sum);
+    // Exponents of a unit, and of the result's last place, of which 1 is the least.
+    const u32 unit = u(Word::ISub, {top, n(13)});
+    const u32 highest = m_->glsl(m_->u32_type(), Glsl::FindUMsb, {size});
+    const u32 wanted = u(Word::ISub, {u(Word::IAdd, {unit, highest}), n(7)});
+    const u32 last = m_->glsl(m_->u32_type(), Glsl::SMax, {wanted, n(1)});
+    const u32 count = u(Word::ISub, {last, unit}), left = u(Word::ISub, {unit, last});
+    const u32 drops = is(Word::SGreaterThan, {count, n(0)});
+    const u32 right_count = pick(Reg::u32, {drops, count, n(1)}),
+              left_count = pick(Reg::u32, {drops, n(0), left});
+    const u32 rounded = round_off(size, right_count);
+    const u32 mantissa = pick(Reg::u32, {drops, rounded, u(Word::ShiftLeftLogical, {size, left_count})});
+    const u32 places = u(Word::ShiftLeftLogical, {u(Word::ISub, {last, n(1)}), n(7)});
+    const u32 magnitude =
+        m_->glsl(m_->u32_type(), Glsl::UMin, {u(Word::IAdd, {places, mantissa}), n(0x7f80)});
+    const u32 finite = u(Word::BitwiseOr, {magnitude, pick(Reg::u32, {negative, n(0x8000), n(0)})});
+    // -0 only of two of them.
+    const u32 both = is(Word::LogicalAnd, {minus, z.minus});
+    const u32 zero = pick(Reg::u32, {both, n(0x8000), n(0)});
+    const u32 of_numbers = pick(Reg::u32, {is(Word::IEqual, {size, n(0)}), zero, finite});
+    const u32 end_z = is(Word::IEqual, {z.raw, n(255)});
+    const u32 end_x = is(Word::IEqual, {x.raw, n(255)}), end_y = is(Word::IEqual, {y.raw, n(255)});
+    const u32 as_f32_sum =
+        f(Word::FAdd, {f(Word::FMul, {bf16_to_f32(a), bf16_to_f32(b)}), bf16_to_f32(addend)});
+    const u32 endless = f32_to_bf16(as_f32_sum);
+    const u32 far = pick(Reg::u32, {end_z, addend, of_numbers});
+    return pick(Reg::u32, {is(Word::LogicalOr, {end_x, end_y}), endless, far});
+  }
+
   constexpr u32 make_exp2(u32 x) {
     const u32 low = m_->glsl(f32_type(), Glsl::NMax, {x, c(-152.0f)});
     const u32 inside = m_->glsl(f32_type(), Glsl::NMin, {low, c(129.0f)});
@@ -172,7 +323,8 @@ class Library {
   }
 
   Module* m_;
-  u32 f16_to_f32_ = 0, f32_to_f16_ = 0, f32_to_bf16_ = 0, exp2_ = 0, log2_ = 0, sin_ = 0;
+  u32 f16_to_f32_ = 0, f32_to_f16_ = 0, f32_to_bf16_ = 0, exp2_ = 0, log2_ = 0, sin_ = 0, fma_f16_ = 0,
+      fma_bf16_ = 0;
 };
 
 }  // namespace gpuio::kernel::spirv

@@ -164,17 +164,19 @@ class Module {
   // Helper functions: `begin_helper` diverts what is appended until `end_helper(result)`.
   struct Helper {
     u32 id = 0;
-    u32 parameters[2]{};
+    u32 parameters[3]{};
     std::vector<u32> outer{};
   };
-  constexpr Helper begin_helper(u32 result, u32 first, u32 second = 0) {
+  constexpr Helper begin_helper(u32 result, u32 first, u32 second = 0, u32 third = 0) {
     Helper h{.id = fresh()};
     h.outer.swap(code_);
-    const u32 of = second ? type(Word::TypeFunction, {result, first, second})
-                          : type(Word::TypeFunction, {result, first});
+    const u32 of = third    ? type(Word::TypeFunction, {result, first, second, third})
+                   : second ? type(Word::TypeFunction, {result, first, second})
+                            : type(Word::TypeFunction, {result, first});
     put(code_, Word::Function, {result, h.id, 0, of});
     h.parameters[0] = op(first, Word::FunctionParameter, {});
     if (second) h.parameters[1] = op(second, Word::FunctionParameter, {});
+    if (third) h.parameters[2] = op(third, Word::FunctionParameter, {});
     label(fresh());
     return h;
   }

@@ -57,6 +57,14 @@ class Scalars {
 
   constexpr u32 fma(Type t, u32 a, u32 b, u32 c) { return m_->glsl(type(t), Glsl::Fma, {a, b, c}); }
 
+  // Of both halves of a word.
+  constexpr u32 pair(Op op, Type half, u32 a, u32 b, u32 c) {
+    const u32 low = library_.half(op, half, part(a, false), part(b, false), c ? part(c, false) : 0);
+    const u32 high = library_.half(op, half, part(a, true), part(b, true), c ? part(c, true) : 0);
+    const u32 moved = m_->op(m_->u32_type(), Word::ShiftLeftLogical, {high, m_->number(16)});
+    return m_->op(m_->u32_type(), Word::BitwiseOr, {low, moved});
+  }
+
   // popcount and count_leading_zeros: Vulkan has them for 32 bits.
   constexpr u32 count(Op op, Type from, u32 a) {
     const u32 of = m_->u32_type();
@@ -119,6 +127,10 @@ class Scalars {
   constexpr u32 constant(Type t, u64 bits) { return m_->constant(reg_of(t), bits); }
 
  private:
+  constexpr u32 part(u32 pair, bool high) {
+    if (high) return m_->op(m_->u32_type(), Word::ShiftRightLogical, {pair, m_->number(16)});
+    return keep_low(Type::u16, pair);
+  }
   static constexpr Word logic(Op op) {
     return op == Op::bit_and ? Word::LogicalAnd : op == Op::bit_or ? Word::LogicalOr : Word::LogicalNotEqual;
   }
