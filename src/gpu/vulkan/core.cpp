@@ -103,9 +103,11 @@ Result<Adapter> examine(VkPhysicalDevice physical) {
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT};
   VkPhysicalDeviceShaderSMBuiltinsPropertiesNV multiprocessors{
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SM_BUILTINS_PROPERTIES_NV};
+  VkPhysicalDeviceFloatControlsProperties floats{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FLOAT_CONTROLS_PROPERTIES};
   VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
   properties.pNext = &a.driver;
-  a.driver.pNext = &subgroup;
+  a.driver.pNext = &floats;
+  floats.pNext = &subgroup;
   subgroup.pNext = &limits;
   const bool import = has(extensions, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
   if (import) limits.pNext = &host;
@@ -120,6 +122,8 @@ Result<Adapter> examine(VkPhysicalDevice physical) {
       subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT ? subgroup.supportedOperations : 0;
   a.allocation_max = limits.maxMemoryAllocationSize;
   a.import_alignment = import ? host.minImportedHostPointerAlignment : 0;
+  a.keeps_specials_32 = floats.shaderSignedZeroInfNanPreserveFloat32;
+  a.keeps_specials_64 = floats.shaderSignedZeroInfNanPreserveFloat64;
   a.compute_units = multiprocessors.shaderSMCount;
   if (a.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU)
     a.compute_units = std::thread::hardware_concurrency();

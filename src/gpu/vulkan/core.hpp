@@ -44,6 +44,7 @@ struct Adapter {
   std::uint64_t import_alignment = 0;  // 0: host memory cannot be imported
   bool budget = false;                 // the driver tells how much memory is left
   std::uint32_t compute_units = 0;
+  bool keeps_specials_32 = false, keeps_specials_64 = false;  // shaderSignedZeroInfNanPreserveFloat*
   VkPhysicalDeviceFeatures features{};
   VkPhysicalDeviceVulkan11Features features11{};
   VkPhysicalDeviceVulkan12Features features12{};

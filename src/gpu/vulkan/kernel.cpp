@@ -7,7 +7,8 @@
 namespace gpuio::gpu::vulkan {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x07230203, kOpCapability = 17, kHeaderWords = 5;
+constexpr std::uint32_t kMagic = 0x07230203, kVersion14 = 0x00010400, kHeaderWords = 5;
+constexpr std::uint32_t kOpEntryPoint = 15, kOpExecutionMode = 16, kOpCapability = 17, kOpFunction = 54;
 constexpr std::uint32_t kParametersMax = 256;
 
 struct Need {
@@ -41,6 +42,41 @@ Status check_module(const Adapter& a, const KernelCode& code) {
         return error(Code::unsupported, "load of '{}': {} lacks {}", code.name, a.properties.deviceName,
                      n.what);
   return {};
+}
+
+// The module with the promise that zeros keep their signs and that infinities and NaNs count, as far as the
+// device makes it: without, a driver may fold x * 0 to 0. Modules are made before any device is known, so it
+// is added here. Left as it came: before SPIR-V 1.4, or where it asks for that itself.
+std::vector<std::uint32_t> keep_specials(const Adapter& a, std::span<const std::uint32_t> words) {
+  constexpr std::uint32_t kFloat64 = 10, kPreserve = 4466, kPreserveMode = 4461;
+  std::vector<std::uint32_t> out(words.begin(), words.end());
+  if (!a.keeps_specials_32 || words[1] < kVersion14) return out;
+  std::size_t capabilities_end = kHeaderWords, modes_end = 0;
+  std::uint32_t entry = 0;
+  bool doubles = false;
+  for (std::size_t at = kHeaderWords; at < words.size();) {
+    const std::uint32_t op = words[at] & 0xffff, length = words[at] >> 16;
+    if (length == 0 || length > words.size() - at || op == kOpFunction) break;
+    if (op == kOpCapability && length == 2) {
+      if (words[at + 1] == kPreserve) return out;
+      doubles |= words[at + 1] == kFloat64;
+      capabilities_end = at + length;
+    } else if (op == kOpEntryPoint && length > 2) {
+      entry = words[at + 2];
+      modes_end = at + length;
+    } else if (op == kOpExecutionMode) {
+      modes_end = at + length;
+    }
+    at += length;
+  }
+  if (entry == 0) return out;
+  std::vector<std::uint32_t> modes{4u << 16 | kOpExecutionMode, entry, kPreserveMode, 32};
+  if (doubles && a.keeps_specials_64)
+    modes.insert(modes.end(), {4u << 16 | kOpExecutionMode, entry, kPreserveMode, 64});
+  out.insert(out.begin() + std::ptrdiff_t(modes_end), modes.begin(), modes.end());
+  const std::uint32_t capability[] = {2u << 16 | kOpCapability, kPreserve};
+  out.insert(out.begin() + std::ptrdiff_t(capabilities_end), capability, capability + 2);
+  return out;
 }
 
 Status check_sizes(const DeviceInfo& info, const Adapter& a, const KernelCode& code) {
@@ -101,7 +137,7 @@ Result<std::unique_ptr<Kernel>> VulkanDevice::load(const KernelCode& code) {
   auto kernel = std::make_unique<VulkanKernel>(core_);
   kernel->name = code.name;
   kernel->parameters = code.parameters;
-  if (Status s = make_pipeline(*core_, code.spirv, *kernel); !s)
+  if (Status s = make_pipeline(*core_, keep_specials(core_->found, code.spirv), *kernel); !s)
     return fail(std::move(s).wrap(fmt::format("load of '{}'", code.name)));
   return kernel;
 }
