@@ -17,6 +17,17 @@ constexpr kernel::Type storage_of(Dtype type) {
     default: return kernel::Type::u8;  // floats of 8 bits; i4 by pairs
   }
 }
+// What the matrix units call a type; of f32 they take ten bits behind the point.
+constexpr kernel::Matrix matrix_of(Dtype type) {
+  switch (type) {
+    case Dtype::f32: return kernel::Matrix::of_tf32;
+    case Dtype::f16: return kernel::Matrix::of_f16;
+    case Dtype::bf16: return kernel::Matrix::of_bf16;
+    case Dtype::i8: return kernel::Matrix::of_i8;
+    case Dtype::f8e4m3: return kernel::Matrix::of_e4m3;
+    default: return kernel::Matrix::of_e5m2;
+  }
+}
 constexpr kernel::u32 log2_of(kernel::u32 power) { return kernel::u32(std::countr_zero(power)); }
 
 class MatmulBody {

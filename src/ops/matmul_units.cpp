@@ -29,17 +29,6 @@ namespace {
 
 using namespace gpuio::kernel;
 
-constexpr Matrix matrix_of(Dtype type) {
-  switch (type) {
-    case Dtype::f32: return Matrix::of_tf32;
-    case Dtype::f16: return Matrix::of_f16;
-    case Dtype::bf16: return Matrix::of_bf16;
-    case Dtype::i8: return Matrix::of_i8;
-    case Dtype::f8e4m3: return Matrix::of_e4m3;
-    default: return Matrix::of_e5m2;
-  }
-}
-
 // One operand, as it lies in memory and in a stage.
 struct Operand {
   Dtype type;
