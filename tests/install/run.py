@@ -44,7 +44,7 @@ with tempfile.TemporaryDirectory() as folder:
     del env["LD_LIBRARY_PATH"]
     assert run(root / "static", text, env=env) == "gpuio 1.0.0: b\n"
 
-    run(cmake, "-S", pathlib.Path(source) / "tests/install", "-B", root / "build", f"-DCMAKE_PREFIX_PATH={prefix}",
+    run(cmake, "-G", "Ninja", "-S", pathlib.Path(source) / "tests/install", "-B", root / "build", f"-DCMAKE_PREFIX_PATH={prefix}",
         f"-DCMAKE_CXX_COMPILER={cxx}", "-DCMAKE_BUILD_TYPE=Debug")
     run(cmake, "--build", root / "build")
     print(run(sys.executable, pathlib.Path(source) / "examples/histogram_test.py", root / "build/histogram"))
