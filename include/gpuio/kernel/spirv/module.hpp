@@ -214,7 +214,7 @@ class Module {
   using Section = std::vector<u32>;
   // A type or constant made before: the same word, type and operands give the same id.
   struct Known {
-    u32 word, type, a, b, c, id;
+    u32 word, type, a, b, c, d, id;
   };
 
   static constexpr void append(Section& to, const Section& what) {
@@ -260,14 +260,15 @@ class Module {
   }
   // The id of a type or constant, 0 when it is new.
   constexpr u32& known(Word word, u32 of, Words operands) {
-    u32 p[3] = {};
+    u32 p[4] = {};  // as many as a function of three has types
     for (u32 i = 0; const u32 w : operands) p[i++] = w;
     const u32 hash = (u32(word) * 31 + of) * 0x9e3779b1u ^ p[0] * 0x85ebca6bu ^ p[1] * 0xc2b2ae35u ^ p[2];
     auto& bucket = buckets_[(hash ^ hash >> 15) % kBuckets];
     for (Known& k : bucket) {
-      if (k.word == u32(word) && k.type == of && k.a == p[0] && k.b == p[1] && k.c == p[2]) return k.id;
+      if (k.word == u32(word) && k.type == of && k.a == p[0] && k.b == p[1] && k.c == p[2] && k.d == p[3])
+        return k.id;
     }
-    bucket.push_back({u32(word), of, p[0], p[1], p[2], 0});
+    bucket.push_back({u32(word), of, p[0], p[1], p[2], p[3], 0});
     return bucket.back().id;
   }
 
