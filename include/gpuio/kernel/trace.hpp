@@ -106,7 +106,7 @@ struct f8e5m2 {
   u8 bits = 0;
   constexpr bool operator==(const f8e5m2&) const = default;
 };
-// Two of them in a word, the low half first in memory: arithmetic on both at once (packed.hpp).
+// Two halves in a word, the low one first in memory: arithmetic on both at once (packed.hpp).
 struct f16x2 {
   u32 bits = 0;
   constexpr bool operator==(const f16x2&) const = default;
