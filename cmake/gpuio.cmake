@@ -90,6 +90,9 @@ if(TARGET gpuio_test_pch)
   target_precompile_headers(gpuio_test_pch PRIVATE ${gpuio_pch} <gmock/gmock.h> <gtest/gtest.h>)
 endif()
 
+# What only the tests of label full run, benchmarks among it: `./dev test` does not build it.
+add_custom_target(gpuio_full_tests)
+
 # gpuio_test_wanted(OUT [THREADS] [NO_SANITIZE] [FULL]): whether this build has a test of that kind.
 # ThreadSanitizer has something to find only where there are threads, and drivers it did not instrument mislead it;
 # a compiler or an assembler that a test calls is not ours to sanitize.
@@ -109,7 +112,7 @@ function(gpuio_test_wanted out)
 endfunction()
 
 # gpuio_test(NAME SOURCES... [DEPENDS...] [FULL] [THREADS] [NO_SANITIZE] [TIMEOUT s]): a GoogleTest program.
-# FULL: too slow for every build, runs with `./dev test --all` only. THREADS: has concurrency, so ThreadSanitizer
+# FULL: too slow for every build, built and run with `./dev test --all` only. THREADS: has concurrency, so ThreadSanitizer
 # gets it too. NO_SANITIZE: not built with any sanitizer.
 function(gpuio_test name)
   gpuio_test_wanted(wanted ${name} ${ARGN})
@@ -122,6 +125,10 @@ function(gpuio_test name)
   target_compile_options(${name} PRIVATE ${gpuio_test_options})
   if(GPUIO_PCH)
     target_precompile_headers(${name} REUSE_FROM gpuio_test_pch)
+  endif()
+  if(arg_FULL)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+    add_dependencies(gpuio_full_tests ${name})
   endif()
   set(kind)
   foreach(word FULL THREADS NO_SANITIZE)

@@ -301,10 +301,11 @@ TEST_P(ArraysTest, CancelEndsARunWhoseLoopsDoNot) {
   EXPECT_EQ(report.error().code(), Code::canceled) << report.error().message();
 }
 
-// Waits for something other than data.
+// Waits for something other than data; flag[1] tells that a lane has begun to.
 constexpr auto stuck = kernel<"stuck", 32>(
     [](Ctx k, OnDemand<std::uint32_t> a, InOut<std::uint32_t> flag, Out<std::uint32_t> out) {
       out[k.global_id()] = a[k.global_id()];
+      flag.atomic_add(1, 1u);
       auto tries = k.var<std::uint64_t>(0);
       GPU_WHILE(k, tries < std::uint64_t{1} << 60) {
         tries += 1;
@@ -315,13 +316,24 @@ constexpr auto stuck = kernel<"stuck", 32>(
 TEST_P(ArraysTest, AKernelThatDoesNotEndIsGivenUp) {
   const auto child = [this] {
     const Array array = open(4096, 4, {1 << 20, 4096, 16});
-    gpu::Buffer& flag = buffer(4);
-    std::memset(flag.host(), 0, 4);
+    gpu::Buffer& flag = buffer(8);
+    std::memset(flag.host(), 0, 8);
     const gpu::Argument arguments[] = {array.argument(), gpu::Argument::buffer(flag, 4),
                                        gpu::Argument::buffer(buffer(64 * 4), 4)};
+    // Not by a clock: a run that is late before its kernel runs has nothing to give up.
+    std::atomic<bool> cancel{false};
+    std::thread later([&cancel, begun = reinterpret_cast<const std::uint32_t*>(flag.host()) + 1] {
+      const SteadyClock clock;
+      for (const auto begin = clock.now_ns(); !__atomic_load_n(begun, __ATOMIC_RELAXED);) {
+        if (clock.now_ns() - begin > 60'000'000'000) break;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+      cancel = true;
+    });
     const auto report =
         arrays_->run(stuck.view(), {.groups = {2, 1, 1}}, arguments,
-                     {.miss = GetParam().miss, .timeout_ns = 300'000'000, .grace_ns = 100'000'000});
+                     {.miss = GetParam().miss, .grace_ns = 100'000'000, .cancel = &cancel});
+    later.join();
     const bool lost = !report && report.error().code() == Code::device_lost;
     const auto begin = SteadyClock().now_ns();
     const bool refused = device_->stream().error().code() == Code::device_lost;
