@@ -154,8 +154,9 @@ function(gpuio_add_test name)
   if(arg_FULL)
     set(label full)
   endif()
-  # No test finds compiled kernels that another left, nor leaves any in the home of who runs it.
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS ${label} SKIP_RETURN_CODE 77
+  # No test finds compiled kernels that another left, nor leaves any in the home of who runs it. Those that may take
+  # longest start first.
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} COST ${arg_TIMEOUT} LABELS ${label} SKIP_RETURN_CODE 77
     ENVIRONMENT GPUIO_KERNEL_CACHE_SIZE=0)
 endfunction()
 

@@ -37,7 +37,7 @@ class Cold {
     device_ = take(gpu::cpu::open({}));
     sums_ = take(device_->allocate(gpu::MemoryKind::pinned, kGroups * 128 * 8));
     failed_ = take(device_->allocate(gpu::MemoryKind::pinned, 4));
-    arrays_ = take(paging::Arrays::create(*device_, {.cache = {.cache_bytes = bytes_ / 4}, .service = {}}));
+    arrays_ = take(paging::Arrays::create(*device_, {.cache = {.cache_bytes = bytes_ / 16}, .service = {}}));
   }
   // Has the system forget the file, so that what is read next comes from the drive.
   void forget() {
@@ -80,7 +80,7 @@ class Cold {
     return mb_per_s(bytes_, start);
   }
 
-  // MB/s of a kernel over the file with a cache of a quarter of it.
+  // MB/s of a kernel over the file with a cache of a sixteenth of it.
   double kernel_run(paging::Miss miss, bool native, u64& pages) {
     const auto array = take(arrays_->open(take(registry_.open(path_, io::kRead)), 8));
     std::memset(sums_->host(), 0, sums_->size());
@@ -104,7 +104,7 @@ class Cold {
   }
 
  private:
-  static constexpr u32 kGroups = 16;
+  static constexpr u32 kGroups = 64;
   const u64 bytes_;
   File file_;
   std::string path_;
@@ -130,10 +130,10 @@ void cold_cases(Report& report) {
       return c;
     };
     scan("cold scan of a file in the page cache", [] {
-    }).note("a quarter of the file fits in the frames; the kernel sums on the processors that copy");
+    }).note("a sixteenth of the file fits in the frames; the kernel sums on the processors that copy");
     scan("cold scan of a file on its drive", [&] {
       cold.forget();
-    }).note("a quarter of the file fits in the frames");
+    }).note("a sixteenth of the file fits in the frames");
   }
   const u64 bytes = report.smoke() ? 8 * mib : 64 * mib;
   Cold cold(bytes);

@@ -14,12 +14,13 @@ namespace gpuio::paging {
 class Asks {
  public:
   Asks(const device::Requests& requests, std::uint32_t mailboxes)
-      : words_(requests.ask), mailboxes_(mailboxes) {}
+      : requests_(requests), words_(requests.ask), mailboxes_(mailboxes) {}
 
   // Calls look(mailbox) where the word differs from the last one seen there. The word comes without any
   // order: serve() reads it again, with the one that it needs.
   template <class Look>
   void each_new(Look look) {
+    __builtin_prefetch(requests_.request + last_);
     for (std::uint32_t line = 0; line < mailboxes_; line += kLine)
       if (changed(line))
         for (std::uint32_t m = line; m < line + kLine && m < mailboxes_; ++m)
@@ -27,6 +28,7 @@ class Asks {
   }
   void saw(std::uint32_t mailbox, std::uint32_t sequence) {
     seen_[mailbox / kFour][mailbox % kFour] = sequence;
+    last_ = mailbox;
   }
 
  private:
@@ -44,8 +46,10 @@ class Asks {
     return ((differ[0] | differ[1]) | (differ[2] | differ[3])) != 0;
   }
 
+  const device::Requests& requests_;
   const std::uint32_t* const words_;
   const std::uint32_t mailboxes_;
+  std::uint32_t last_ = 0;  // who asked last, so whose request is likely to change next
   alignas(64) Four seen_[device::kMailboxesMax / kFour] = {};
 };
 
