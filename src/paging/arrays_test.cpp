@@ -330,9 +330,8 @@ TEST_P(ArraysTest, AKernelThatDoesNotEndIsGivenUp) {
       }
       cancel = true;
     });
-    const auto report =
-        arrays_->run(stuck.view(), {.groups = {2, 1, 1}}, arguments,
-                     {.miss = GetParam().miss, .grace_ns = 100'000'000, .cancel = &cancel});
+    const auto report = arrays_->run(stuck.view(), {.groups = {2, 1, 1}}, arguments,
+                                     {.miss = GetParam().miss, .grace_ns = 100'000'000, .cancel = &cancel});
     later.join();
     const bool lost = !report && report.error().code() == Code::device_lost;
     const auto begin = SteadyClock().now_ns();
