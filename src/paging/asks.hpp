@@ -14,7 +14,7 @@ namespace gpuio::paging {
 class Asks {
  public:
   Asks(const device::Requests& requests, std::uint32_t mailboxes)
-      : requests_(requests), words_(requests.ask), mailboxes_(mailboxes) {}
+      : requests_(requests), mailboxes_(mailboxes) {}
 
   // Calls look(mailbox) where the word differs from the last one seen there. The word comes without any
   // order: serve() reads it again, with the one that it needs.
@@ -24,7 +24,7 @@ class Asks {
     for (std::uint32_t line = 0; line < mailboxes_; line += kLine)
       if (changed(line))
         for (std::uint32_t m = line; m < line + kLine && m < mailboxes_; ++m)
-          if (__atomic_load_n(words_ + m, __ATOMIC_RELAXED) != seen_[m / kFour][m % kFour]) look(m);
+          if (__atomic_load_n(requests_.ask + m, __ATOMIC_RELAXED) != seen_[m / kFour][m % kFour]) look(m);
   }
   void saw(std::uint32_t mailbox, std::uint32_t sequence) {
     seen_[mailbox / kFour][mailbox % kFour] = sequence;
@@ -39,7 +39,7 @@ class Asks {
 
   // What ThreadSanitizer would take for a race is only a hint.
   __attribute__((no_sanitize("thread"))) bool changed(std::uint32_t line) const {
-    const auto* asked = reinterpret_cast<const volatile Four*>(words_ + line);
+    const auto* asked = reinterpret_cast<const volatile Four*>(requests_.ask + line);
     const Four* seen = seen_ + line / kFour;
     const Four differ =
         (asked[0] ^ seen[0]) | (asked[1] ^ seen[1]) | (asked[2] ^ seen[2]) | (asked[3] ^ seen[3]);
@@ -47,7 +47,6 @@ class Asks {
   }
 
   const device::Requests& requests_;
-  const std::uint32_t* const words_;
   const std::uint32_t mailboxes_;
   std::uint32_t last_ = 0;  // who asked last, so whose request is likely to change next
   alignas(64) Four seen_[device::kMailboxesMax / kFour] = {};
