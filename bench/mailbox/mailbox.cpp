@@ -95,7 +95,7 @@ class Reader {
   }
   // The same in three parts: to the request, to the answer, the rest. Some ways keep their page for long.
   void up_to_request() {
-    for (begin(); lane_.at != At::post_what;)
+    for (begin(); lane_.at != At::post_control;)
       if (step()) end(), begin();
   }
   void request() {
@@ -191,7 +191,7 @@ class Responder {
             asks.each_new([&](std::uint32_t box) {
               device::Slot& slot = slots[box];
               while (slot.at != device::kWork) device::serve(words, slot, box);
-              asks.saw(box, slot.sequence);
+              asks.saw(box, slot.ask);
               device::answer(slot, 0, false);
               while (slot.at != device::kLook) device::serve(words, slot, box);
             });

@@ -1,11 +1,13 @@
 // Asks: which mailboxes ask for something new. Whoever answers looks here again and again, and a whole look
-// lies between a request and its answer, so that it compares a cache line of ask words at once.
+// lies between a request and its answer: it compares many requests at once, and looks now and then at those
+// beside whoever asked last, since a lane that waits for one page after another asks there again.
 //
 // Threading: one thread's; lanes write the words meanwhile. Lifetime: the requests outlive it.
 #pragma once
 
 #include <gpuio/device/layout.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -14,42 +16,48 @@ namespace gpuio::paging {
 class Asks {
  public:
   Asks(const device::Requests& requests, std::uint32_t mailboxes)
-      : requests_(requests), mailboxes_(mailboxes) {}
+      : requests_(requests.request), mailboxes_(mailboxes) {}
 
-  // Calls look(mailbox) where the word differs from the last one seen there. The word comes without any
-  // order: serve() reads it again, with the one that it needs.
+  // Calls look(mailbox) where the ask differs from the last one seen there. It comes without any order:
+  // serve() reads it again, with the one that it needs.
   template <class Look>
   void each_new(Look look) {
-    __builtin_prefetch(requests_.request + last_);
-    for (std::uint32_t line = 0; line < mailboxes_; line += kLine)
-      if (changed(line))
-        for (std::uint32_t m = line; m < line + kLine && m < mailboxes_; ++m)
-          if (__atomic_load_n(requests_.ask + m, __ATOMIC_RELAXED) != seen_[m / kFour][m % kFour]) look(m);
+    for (std::uint32_t from = 0; from < mailboxes_; from += kStretch) {
+      if (differ<kLine>(last_)) each_of(last_, kLine, look);
+      if (differ<kStretch>(from)) each_of(from, kStretch, look);
+    }
   }
-  void saw(std::uint32_t mailbox, std::uint32_t sequence) {
-    seen_[mailbox / kFour][mailbox % kFour] = sequence;
-    last_ = mailbox;
+  void saw(std::uint32_t mailbox, std::uint64_t ask) {
+    seen_[mailbox / 2][mailbox % 2] = ask;
+    last_ = mailbox / kLine * kLine;
   }
 
  private:
-  using Four [[gnu::vector_size(16), gnu::may_alias]] = std::uint32_t;
-  static constexpr std::uint32_t kFour = 4, kLine = 64 / sizeof(std::uint32_t);
-  static_assert(device::kMailboxesMax % kLine == 0);
-  static_assert(offsetof(device::Requests, ask) % sizeof(Four) == 0, "of a buffer, which starts on a page");
+  using Two [[gnu::vector_size(16), gnu::may_alias]] = std::uint64_t;
+  static constexpr std::uint32_t kLine = 64 / sizeof(device::Request), kStretch = 8 * kLine;
+  static_assert(device::kMailboxesMax % kStretch == 0, "beyond the pool nobody asks");
+  static_assert(sizeof(device::Request) == sizeof(Two) && offsetof(device::Request, ask) == 8);
 
   // What ThreadSanitizer would take for a race is only a hint.
-  __attribute__((no_sanitize("thread"))) bool changed(std::uint32_t line) const {
-    const auto* asked = reinterpret_cast<const volatile Four*>(requests_.ask + line);
-    const Four* seen = seen_ + line / kFour;
-    const Four differ =
-        (asked[0] ^ seen[0]) | (asked[1] ^ seen[1]) | (asked[2] ^ seen[2]) | (asked[3] ^ seen[3]);
-    return ((differ[0] | differ[1]) | (differ[2] | differ[3])) != 0;
+  template <std::uint32_t count>
+  __attribute__((no_sanitize("thread"))) bool differ(std::uint32_t from) const {
+    const auto* request = reinterpret_cast<const volatile Two*>(requests_ + from);
+    const Two* seen = seen_ + from / 2;
+    Two differ{};
+    for (std::uint32_t i = 0; i < count; i += 2)
+      differ |= __builtin_shufflevector(Two(request[i]), Two(request[i + 1]), 1, 3) ^ seen[i / 2];
+    return (differ[0] | differ[1]) != 0;
+  }
+  template <class Look>
+  void each_of(std::uint32_t from, std::uint32_t count, Look look) {
+    for (std::uint32_t m = from; m < std::min(from + count, mailboxes_); ++m)
+      if (__atomic_load_n(&requests_[m].ask, __ATOMIC_RELAXED) != seen_[m / 2][m % 2]) look(m);
   }
 
-  const device::Requests& requests_;
+  const device::Request* requests_;
   const std::uint32_t mailboxes_;
-  std::uint32_t last_ = 0;  // who asked last, so whose request is likely to change next
-  alignas(64) Four seen_[device::kMailboxesMax / kFour] = {};
+  std::uint32_t last_ = 0;  // the first mailbox in the line of who asked last
+  alignas(64) Two seen_[device::kMailboxesMax / 2] = {};
 };
 
 }  // namespace gpuio::paging

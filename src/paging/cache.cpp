@@ -27,9 +27,9 @@ Result<std::unique_ptr<gpu::Buffer>> allocate(gpu::Device& device, bool local, s
 
 Result<std::unique_ptr<Cache>> Cache::create(gpu::Device& device, const CacheOptions& options) {
   const std::uint64_t page = options.page_bytes;
-  if (page < 512 || page > (std::uint64_t{1} << 30) || !std::has_single_bit(page))
+  if (page < 512 || page > device::kPageBytesMax || !std::has_single_bit(page))
     return fail(Code::invalid_arg,
-                "page size {} is not a power of two from 512 to 1 GiB; 65536 is a good one", page);
+                "page size {} is not a power of two from 512 to 256 MiB; 65536 is a good one", page);
   const std::uint64_t frames = options.cache_bytes / page;
   if (frames == 0)
     return fail(Code::invalid_arg,

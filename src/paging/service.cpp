@@ -34,8 +34,9 @@ Service::Service(Cache& cache, const Space& space, const ServiceOptions& options
   for (std::uint32_t m = 0; m < cache.mailboxes(); ++m) {
     reads_[m].user = &slots_[m];
     // What an earlier service on this cache has seen; sequence numbers count on for ever.
-    slots_[m].sequence = std::uint32_t(words_.load(Field::ask, m, Order::relaxed, Scope::system));
-    asks_.saw(m, slots_[m].sequence);
+    const std::uint64_t asked = words_.load(Field::ask, m, Order::relaxed, Scope::system);
+    slots_[m].sequence = device::control_sequence(asked);
+    asks_.saw(m, asked);
   }
 }
 
@@ -164,9 +165,9 @@ void Service::look(std::uint32_t mailbox) {
   device::Slot& slot = slots_[mailbox];
   if (slot.at != device::kLook) return;
   device::serve(words_, slot, mailbox);
-  while (slot.at == device::kTakeWhat || slot.at == device::kTakeWhere) device::serve(words_, slot, mailbox);
-  if (slot.at != device::kWork) return;
-  asks_.saw(mailbox, slot.sequence);
+  if (slot.at != device::kTakeWhat) return;
+  device::serve(words_, slot, mailbox);
+  asks_.saw(mailbox, slot.ask);
   outstanding_.fetch_add(1, std::memory_order_relaxed);
   seen_ns_[mailbox] = clock_.now_ns();
   counters_[mailbox] = finder_.counters(device::request_page(slot.what));
@@ -190,10 +191,11 @@ void Service::take(std::uint32_t mailbox) {
   device::Slot& slot = slots_[mailbox];
   PageRead& read = reads_[mailbox];
   read.page = device::request_page(slot.what);
-  switch (device::request_operation(slot.what)) {
+  const std::uint32_t frame = device::control_frame(slot.ask);
+  switch (device::control_operation(slot.ask)) {
     case device::kOpFill:
-      if (slot.where >= cache_.frames()) return reply(mailbox, Code::invalid_address);
-      read.to = cache_.local() ? cache_.staging(mailbox) : cache_.frame(std::uint32_t(slot.where));
+      if (frame >= cache_.frames()) return reply(mailbox, Code::invalid_address);
+      read.to = cache_.local() ? cache_.staging(mailbox) : cache_.frame(frame);
       break;
     case device::kOpBypass:
       if (scratch_idle_.empty()) return deferred_.push_back(mailbox);
@@ -224,8 +226,8 @@ bool Service::deliver() {
   for (std::uint32_t i = 0; i < n; ++i) {
     PageRead& read = *done[i];
     device::Slot& slot = *static_cast<device::Slot*>(read.user);
-    if (device::request_operation(slot.what) == device::kOpBypass) {
-      const std::uint64_t at = slot.where & 0xffffffff, bytes = slot.where >> 32;
+    if (device::control_operation(slot.ask) == device::kOpBypass) {
+      const std::uint64_t at = device::control_frame(slot.ask), bytes = device::request_bytes(slot.what);
       Code code = read.code;
       if (bytes > device::kBypassBytesMax || at + bytes > cache_.page_bytes()) code = Code::invalid_address;
       std::uint64_t words[2] = {};
@@ -235,7 +237,7 @@ bool Service::deliver() {
       scratch_idle_.push_back(read.to);
       reply(std::uint32_t(&slot - slots_.data()), code);
     } else if (copier_ != nullptr && read.code == Code::ok) {
-      copies_.push_back({.frame = std::uint32_t(slot.where),
+      copies_.push_back({.frame = device::control_frame(slot.ask),
                          .staging = std::uint32_t(&slot - slots_.data()),
                          .user = slot.sequence});
     } else {
@@ -255,7 +257,7 @@ void Service::reply(std::uint32_t mailbox, Code code) {
   if (ArrayCounters* counters = counters_[mailbox]) {
     counters->latency_ns.record(latency_ns);
     if (code != Code::ok) counters->failures.add();
-    else if (device::request_operation(slot.what) == device::kOpFill) counters->brought.add();
+    else if (device::control_operation(slot.ask) == device::kOpFill) counters->brought.add();
   }
   device::answer(slot, std::uint32_t(-int(code)), false);
   while (slot.at != device::kLook) device::serve(words_, slot, mailbox);

@@ -8,9 +8,9 @@
 namespace gpuio::paging {
 
 Result<std::unique_ptr<Space>> Space::create(std::uint64_t page_bytes) {
-  if (page_bytes < 512 || page_bytes > (std::uint64_t{1} << 30) || !std::has_single_bit(page_bytes))
+  if (page_bytes < 512 || page_bytes > device::kPageBytesMax || !std::has_single_bit(page_bytes))
     return fail(Code::invalid_arg,
-                "page size {} is not a power of two from 512 to 1 GiB; 65536 is a good one", page_bytes);
+                "page size {} is not a power of two from 512 to 256 MiB; 65536 is a good one", page_bytes);
   return std::unique_ptr<Space>(new Space(page_bytes));
 }
 

@@ -19,7 +19,6 @@ Waiting lower_waiting(const kernel::View& kernel, std::span<const gpu::Argument>
   const std::uint64_t sides_at = cache.sides_offset();
   set(o.directory, {cache.directory().address(), sides_at / 8});
   set(o.sides, {cache.directory().address() + sides_at, (cache.directory().size() - sides_at) / 4});
-  set(o.asks, gpu::Argument::buffer(cache.requests(), 4));
   set(o.requests, gpu::Argument::buffer(cache.requests(), 8));
   set(o.answers, gpu::Argument::buffer(cache.answers(), 8));
   set(o.buckets, {cache.buckets(), 0});

@@ -49,9 +49,8 @@ constexpr void run(M& m, Lane<M>& l) {
   else if constexpr (at == At::clean) clean<M>(m, l);
   else if constexpr (at == At::write_request) write_request<M>(m, l);
   else if constexpr (at == At::begin_fill) begin_fill<M>(m, l);
-  else if constexpr (at == At::post_what) post_what<M>(m, l);
-  else if constexpr (at == At::post_where) post_where<M>(m, l);
   else if constexpr (at == At::post_control) post_control<M>(m, l);
+  else if constexpr (at == At::post_what) post_what<M>(m, l);
   else if constexpr (at == At::post_ask) post_ask<M>(m, l);
   else if constexpr (at == At::say) say<M>(m, l);
   else if constexpr (at == At::wait) wait<M>(m, l);

@@ -106,26 +106,27 @@ constexpr u32 secondary_bucket(u64 page, u32 buckets) {
 // ---- Mailboxes: a pool, leased by whoever misses.
 inline constexpr u32 kMailboxesMax = 1024;  // a pool holds a power of two
 
-// Control: sequence 32 | frame 28 | operation 2 | state 2, from the top.
+// Control: sequence 32 | frame 28 (of a bypass: the byte in the page) | operation 2 | state 2, from the top.
 inline constexpr u32 kIdle = 0, kPosted = 1, kOrphan = 2, kFinishing = 3;
 inline constexpr u32 kOpFill = 1, kOpWriteBack = 2, kOpBypass = 3;
 inline constexpr u32 kOperationShift = 2, kFrameShift = 4, kSequenceShift = 32;
-inline constexpr u64 kFrameMask = (u64{1} << 28) - 1;
+inline constexpr u64 kFrameMask = (u64{1} << 28) - 1, kPageBytesMax = kFrameMask + 1;
 constexpr u32 control_state(u64 c) { return u32(c & 3); }
 constexpr u32 control_operation(u64 c) { return u32(c >> kOperationShift & 3); }
 constexpr u32 control_frame(u64 c) { return u32(c >> kFrameShift & kFrameMask); }
 constexpr u32 control_sequence(u64 c) { return u32(c >> kSequenceShift); }
 
-// Request, first word: page 40 | operation 8 | pages 16 (how many from there on; 1 today), from the bottom.
-// Second word: for a fill or write-back the frame; for a bypass the byte in the page 32 | bytes 32 (<= 16).
-struct Request {
+// Request: what is wanted, and the control word that asks for it, stored last. Both lie in one cache line, so
+// that whoever sees the ask change has the rest: a request crosses the bus once.
+// What: page 40 | bytes 8 (of a bypass, <= 16) | pages 16 (how many from there on; 1 today), from the bottom.
+struct alignas(16) Request {
   u64 what;
-  u64 where;
+  u64 ask;
 };
 static_assert(sizeof(Request) == 16);
-inline constexpr u32 kRequestOperationShift = 40, kRequestPagesShift = 48;
+inline constexpr u32 kRequestBytesShift = 40, kRequestPagesShift = 48;
 constexpr u64 request_page(u64 what) { return what & kNoPage; }
-constexpr u32 request_operation(u64 what) { return u32(what >> kRequestOperationShift & 0xff); }
+constexpr u32 request_bytes(u64 what) { return u32(what >> kRequestBytesShift & 0xff); }
 
 // Answer: sequence 32 in the low half | staged 1 | status 31. Status 0 is success, else the positive code of
 // gpuio.h. Staged: the bytes lie in the mailbox's staging slot; whoever finishes copies them into the frame.
@@ -148,12 +149,11 @@ static_assert(sizeof(DirectoryHeader) == 8448 && sizeof(DirectoryHeader) % sizeo
 inline constexpr u32 kControlWord = offsetof(DirectoryHeader, control) / 8;
 inline constexpr u32 kTagWord = sizeof(DirectoryHeader) / 8;
 
-// Pinned host memory, written by the device. The host sweeps `ask`, which is packed for that.
+// Pinned host memory, written by the device. The host sweeps it.
 struct Requests {
-  u32 ask[kMailboxesMax];  // the sequence number of the last request; stored last, with release
   Request request[kMailboxesMax];
 };
-static_assert(offsetof(Requests, request) == 4096 && sizeof(Requests) == 20480);
+static_assert(sizeof(Requests) == 16384);
 
 // Pinned host memory (or device memory, where that is faster), written by the host.
 struct Answers {

@@ -58,8 +58,9 @@ constexpr void ticket(M& m, Lane<M>& l) {
   l.control = ((old >> kSequenceShift) + 1) << kSequenceShift;
   const W claim = W(M::faulty(Fault::no_lock) ? At::probe_again : At::lock);
   l.spare = W(0);
-  W other = W(At::post_what);
-  if (m.writes()) other = M::select(W(l.operation) == W(kOpWriteBack), W(At::clean_load), W(At::post_what));
+  W other = W(At::post_control);
+  if (m.writes())
+    other = M::select(W(l.operation) == W(kOpWriteBack), W(At::clean_load), W(At::post_control));
   l.at = M::select(W(l.operation) == W(kOpFill), claim, other);
 }
 
@@ -199,7 +200,7 @@ template <class M>
 constexpr void write_request(M& m, Lane<M>& l) {
   using W = typename M::Word;
   m.store(Field::request, W(l.frame), W(l.mailbox), Order::relaxed, Scope::device);
-  if (m.writes()) l.at = M::select(W(l.operation) == W(kOpFill), W(At::begin_fill), W(At::post_what));
+  if (m.writes()) l.at = M::select(W(l.operation) == W(kOpFill), W(At::begin_fill), W(At::post_control));
   else l.at = W(At::begin_fill);
 }
 
@@ -207,26 +208,6 @@ template <class M>
 constexpr void begin_fill(M& m, Lane<M>& l) {
   using W = typename M::Word;
   m.add(Field::tag, W(l.frame), W(u64{kFill - kClaim} << kStateShift), Order::relaxed, Scope::device);
-  l.at = W(At::post_what);
-}
-
-template <class M>
-constexpr void post_what(M& m, Lane<M>& l) {
-  using W = typename M::Word;
-  W page = W(l.page);
-  if (m.writes())
-    page = M::select(W(l.operation) == W(kOpWriteBack), (W(l.word) & kPage) >> kPageShift, page);
-  const W what = page | W(l.operation) << kRequestOperationShift | W(u64{1} << kRequestPagesShift);
-  m.store(Field::what, W(l.mailbox), what, Order::relaxed, Scope::system);
-  l.word = W(0);
-  l.at = W(At::post_where);
-}
-
-template <class M>
-constexpr void post_where(M& m, Lane<M>& l) {
-  using W = typename M::Word;
-  const W where = M::select(W(l.operation) == W(kOpBypass), m.where(l), W(l.frame));
-  m.store(Field::where, W(l.mailbox), where, Order::relaxed, Scope::system);
   l.at = W(At::post_control);
 }
 
@@ -234,9 +215,29 @@ constexpr void post_where(M& m, Lane<M>& l) {
 template <class M>
 constexpr void post_control(M& m, Lane<M>& l) {
   using W = typename M::Word;
-  const W frame = M::select(W(l.operation) == W(kOpBypass), W(0), W(l.frame));
+  const W frame = M::select(W(l.operation) == W(kOpBypass), m.byte(l), W(l.frame));
   l.control = W(l.control) | frame << kFrameShift | W(l.operation) << kOperationShift | W(kPosted);
   m.store(Field::control, W(l.mailbox), W(l.control), Order::release, Scope::device);
+  l.at = W(At::post_what);
+}
+
+template <class M>
+constexpr void post_what(M& m, Lane<M>& l) {
+  using W = typename M::Word;
+  if constexpr (M::kBrings) {
+    if (l.operation == kOpFill && m.bring(l)) {
+      l.word = W(0);
+      l.at = At::say;
+      return;
+    }
+  }
+  W page = W(l.page);
+  if (m.writes())
+    page = M::select(W(l.operation) == W(kOpWriteBack), (W(l.word) & kPage) >> kPageShift, page);
+  const W bytes = M::select(W(l.operation) == W(kOpBypass), m.bytes(l), W(0));
+  const W what = page | bytes << kRequestBytesShift | W(u64{1} << kRequestPagesShift);
+  m.store(Field::what, W(l.mailbox), what, Order::relaxed, Scope::system);
+  l.word = W(0);
   l.at = W(At::post_ask);
 }
 
@@ -262,14 +263,8 @@ constexpr void posted(M& m, Lane<M>& l) {
 template <class M>
 constexpr void post_ask(M& m, Lane<M>& l) {
   using W = typename M::Word;
-  if constexpr (M::kBrings) {
-    if (l.operation == kOpFill && m.bring(l)) {
-      l.at = At::say;
-      return;
-    }
-  }
   const Order order = M::faulty(Fault::ask_relaxed) ? Order::relaxed : Order::release;
-  m.store(Field::ask, W(l.mailbox), W(l.control) >> kSequenceShift, order, Scope::system);
+  m.store(Field::ask, W(l.mailbox), W(l.control), order, Scope::system);
   posted<M>(m, l);
 }
 

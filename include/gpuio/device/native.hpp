@@ -56,7 +56,8 @@ class Native {
   static constexpr bool writes() { return true; }
   static constexpr bool stages() { return true; }
   static constexpr u32 bypass_words() { return 2; }
-  static u64 where(const Lane<Native>& l) { return l.where; }
+  static u64 byte(const Lane<Native>& l) { return l.where & 0xffffffff; }
+  static u64 bytes(const Lane<Native>& l) { return l.where >> 32; }
 
   // Puts a page into a frame if its bytes are at hand; whether it did. None: the host is asked.
   struct Bringer {
@@ -187,9 +188,8 @@ class Native {
       case Field::lock: return f(word(w_.side[i].lock));
       case Field::lease: return f(word(w_.header->lease[i]));
       case Field::control: return f(word(w_.header->control[i]));
-      case Field::ask: return f(word(w_.requests->ask[i]));
+      case Field::ask: return f(word(w_.requests->request[i].ask));
       case Field::what: return f(word(w_.requests->request[i].what));
-      case Field::where: return f(word(w_.requests->request[i].where));
       case Field::answer: return f(word(w_.answers->answer[i]));
       case Field::bytes: return f(word(w_.answers->bytes[i / 2][i % 2]));
     }

@@ -10,8 +10,8 @@
 //  - m.writes(): may lanes write pages? If none does, no page is ever dirty, and the steps leave out what
 //  only
 //    dirty pages need. m.stages(): may the host answer with bytes in the mailbox's staging slot?
-//    m.bypass_words(): 1 where no more than 8 bytes are asked for at once, else 2. m.where(lane): lane.where,
-//    or the same made anew, where registers are dearer.
+//    m.bypass_words(): 1 where no more than 8 bytes are asked for at once, else 2. m.byte(lane),
+//    m.bytes(lane): the parts of lane.where, or the same made anew, where registers are dearer.
 //  - The only visible operations: m.load(Field, index, Order, Scope), m.store, add, bit_or, bit_and (...
 //  value
 //    after the index) and cas (expected, desired). All but store answer the word before.
@@ -39,7 +39,7 @@ namespace gpuio::device {
 #pragma GCC diagnostic ignored "-Wshadow"
 enum class Order : u8 { relaxed, acquire, release, acq_rel };
 enum class Scope : u8 { subgroup, workgroup, device, system };
-enum class Field : u8 { tag, request, lock, lease, control, ask, what, where, answer, bytes };
+enum class Field : u8 { tag, request, lock, lease, control, ask, what, answer, bytes };
 
 // The rules of the protocol, each removable, so that the checker can show that it finds the removal.
 enum class Fault : u8 {
@@ -110,9 +110,8 @@ struct At {
     // Post.
     write_request,
     begin_fill,
-    post_what,
-    post_where,
     post_control,
+    post_what,
     post_ask,
     say,
     // Wait for one's own fill; finish anybody's answer.
@@ -167,7 +166,7 @@ struct Lane {
   Small status{};
   Small primary{}, secondary{};  // the page's buckets
   Cell page{};
-  Cell where{};        // of a bypass: Request::where
+  Cell where{};        // of a bypass: the byte in the page 32 | bytes 32, from the bottom
   Cell word{};         // the tag, answer or lease bit in hand
   Cell control{};      // of the mailbox in hand
   Cell low{}, high{};  // what a bypass brought
@@ -175,7 +174,7 @@ struct Lane {
 
 // ---- Starting and ending.
 
-// Begin an access to `page`. Bypass: 0, or the place and size of the bytes wanted (Request::where).
+// Begin an access to `page`. May it bypass, then `where` tells the bytes that it wants (Lane::where).
 template <class M, class Word>
 constexpr void begin_access(M& m, Lane<M>& l, Word page, Word may_bypass, Word where) {
   using W = typename M::Word;

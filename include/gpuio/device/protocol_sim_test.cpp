@@ -148,10 +148,11 @@ struct ServiceProgram {
   void act(u32 box) {
     Slot& slot = slots[box];
     const u64 page = request_page(slot.what);
-    u64* frame = request_operation(slot.what) == kOpBypass ? nullptr : &world.frames[slot.where * kWords];
+    const u32 where = control_frame(slot.ask);
+    u64* frame = control_operation(slot.ask) == kOpBypass ? nullptr : &world.frames[where * kWords];
     if (random() % 100 < shape.fail_percent) return answer(slot, 5, false);
     const auto& source = world.pages[page];
-    switch (request_operation(slot.what)) {
+    switch (control_operation(slot.ask)) {
       case kOpFill: {
         const bool staged = random() % 100 < shape.stage_percent;
         std::memcpy(staged ? &world.staging[box * kWords] : frame, source.data(), kWords * 8);
@@ -162,7 +163,7 @@ struct ServiceProgram {
           world.pages[page][w] = std::atomic_ref(frame[w]).load(std::memory_order_relaxed);
         }
         return answer(slot, 0, false);
-      default: slot.low = source[u32(slot.where) / 8]; return answer(slot, 0, false);
+      default: slot.low = source[where / 8]; return answer(slot, 0, false);
     }
   }
   // Returns whether anything is under way.

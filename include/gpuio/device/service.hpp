@@ -15,12 +15,12 @@
 
 namespace gpuio::device {
 
-enum ServeAt : u8 { kLook, kTakeWhat, kTakeWhere, kWork, kSayLow, kSayHigh, kSay };
+enum ServeAt : u8 { kLook, kTakeWhat, kWork, kSayLow, kSayHigh, kSay };
 
 struct Slot {
   u8 at = kLook;
   u32 sequence = 0;  // of the last request seen
-  u64 what = 0, where = 0;
+  u64 what = 0, ask = 0;
   u64 low = 0, high = 0;  // of a bypass
   u64 reply = 0;
 };
@@ -31,18 +31,15 @@ void serve(H& h, Slot& s, u64 mailbox) {
   switch (s.at) {
     case kLook: {
       // Pairs with the lane's release at At::post_ask.
-      const u32 asked = u32(h.load(Field::ask, mailbox, Order::acquire, Scope::system));
-      if (asked == s.sequence) return;
-      s.sequence = asked;
+      const u64 asked = h.load(Field::ask, mailbox, Order::acquire, Scope::system);
+      if (control_sequence(asked) == s.sequence) return;
+      s.ask = asked;
+      s.sequence = control_sequence(asked);
       s.at = kTakeWhat;
       return;
     }
     case kTakeWhat:
       s.what = h.load(Field::what, mailbox, Order::relaxed, Scope::system);
-      s.at = kTakeWhere;
-      return;
-    case kTakeWhere:
-      s.where = h.load(Field::where, mailbox, Order::relaxed, Scope::system);
       s.at = kWork;
       return;
     case kSayLow:
@@ -66,7 +63,7 @@ void serve(H& h, Slot& s, u64 mailbox) {
 // At kWork, when the bytes have landed or it has failed.
 inline void answer(Slot& s, u32 status, bool staged) {
   s.reply = make_answer(s.sequence, status) | (staged ? kStaged : 0);
-  s.at = request_operation(s.what) == kOpBypass && status == 0 ? kSayLow : kSay;
+  s.at = control_operation(s.ask) == kOpBypass && status == 0 ? kSayLow : kSay;
 }
 
 // When the last kernel on the directory has ended and every request has been answered: finish the mailboxes

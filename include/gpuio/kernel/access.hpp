@@ -56,7 +56,6 @@ class DirectoryAccess {
     const u32 own = u32(b.program().params.size());
     o.directory = b.param(ParamKind::inout, Type::u64);
     o.sides = b.param(ParamKind::inout, Type::u32);
-    o.asks = b.param(ParamKind::inout, Type::u32);
     o.requests = b.param(ParamKind::inout, Type::u64);
     o.answers = b.param(ParamKind::inout, Type::u64);
     if (options_.staged) {
@@ -204,7 +203,7 @@ class DirectoryAccess {
     step(At::lock);
     steps(At::probe_again);
     step(At::unlock);
-    step(At::post_what);
+    step(At::post_control);
     b.end_if();
     for (const u32 at : {At::wait, At::read_status, At::read_hint, At::read_control, At::publish_status})
       step(at);

@@ -63,13 +63,13 @@ struct World {
       ++requests_served;
       if (page == failing_page) {
         dev::answer(s, 71, false);
-      } else if (dev::request_operation(s.what) == dev::kOpBypass) {
-        std::memcpy(&s.low, &bytes[u32(s.where)], s.where >> 32);
+      } else if (dev::control_operation(s.ask) == dev::kOpBypass) {
+        std::memcpy(&s.low, &bytes[dev::control_frame(s.ask)], dev::request_bytes(s.what));
         dev::answer(s, 0, false);
       } else {
         const bool staged = random() % 2 == 0;
         std::byte* to = staged ? reinterpret_cast<std::byte*>(staging.data()) + box * kPageBytes
-                               : words.frames + s.where * kPageBytes;
+                               : words.frames + dev::control_frame(s.ask) * kPageBytes;
         std::memcpy(to, bytes.data(), kPageBytes);
         dev::answer(s, 0, staged);
       }
@@ -117,7 +117,6 @@ Ran run(World& w, const View& kernel, std::vector<Argument> arguments, u64 budge
   arguments.insert(arguments.end(), {
                                         Argument::buffer(bytes_of(w.directory)),
                                         Argument::buffer(bytes_of(w.sides)),
-                                        block(w.requests.get(), sizeof(dev::Requests)),
                                         block(w.requests.get(), sizeof(dev::Requests)),
                                         block(w.answers.get(), sizeof(dev::Answers)),
                                         Argument::buffer(bytes_of(w.frames)),

@@ -498,7 +498,7 @@ TEST(PtxOfOnDemandLoads, OrdersAndScopes) {
   std::string text;
   ASSERT_TRUE(ptx_to(text, lower_access(on_demand_sum(1).view(), access).view(), {}).ok());
   for (const char* part :
-       {"ld.acquire.sys.global.b64", "st.release.sys.global.b32", "atom.acquire.gpu.global.add.u64",
+       {"ld.acquire.sys.global.b64", "st.release.sys.global.b64", "atom.acquire.gpu.global.add.u64",
         "atom.release.gpu.global.add.u64", "nanosleep.u32"})
     EXPECT_NE(text.find(part), std::string::npos) << part;
 }

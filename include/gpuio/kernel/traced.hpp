@@ -52,8 +52,7 @@ struct Place {
 struct Objects {
   u32 directory = kNone;  // u64: DirectoryHeader, then Bucket[]
   u32 sides = kNone;      // u32: BucketSide[]
-  u32 asks = kNone;       // u32: Requests
-  u32 requests = kNone;   // u64: Requests again
+  u32 requests = kNone;   // u64: Requests
   u32 answers = kNone;    // u64: Answers
   u32 frames = kNone;     // u64: the frames; only where pages are staged
   u32 staging = kNone;    // u64: a page a mailbox; likewise
@@ -94,7 +93,8 @@ class Directory {
   static constexpr u32 probes() { return 2 * device::kWays; }
   static constexpr bool writes() { return false; }
   static constexpr u32 bypass_words() { return 1; }  // an element
-  constexpr Word where(const Lane&) const { return (element_ * Word(bytes_)) | Word(u64{bytes_} << 32); }
+  constexpr Word byte(const Lane&) const { return element_ * Word(bytes_); }
+  constexpr Word bytes(const Lane&) const { return Word(bytes_); }
   constexpr bool stages() const { return o_.staging != kNone; }
   constexpr Word buckets() const { return {b_, b_.argument(o_.buckets)}; }
   constexpr Word mailboxes() const { return {b_, b_.argument(o_.mailboxes)}; }
@@ -133,8 +133,8 @@ class Directory {
     using device::At;
     for (const u32 place :
          {u32(At::undo), u32(At::lease_take), u32(At::ticket), u32(At::claim_way), u32(At::write_request),
-          u32(At::begin_fill), u32(At::post_where), u32(At::post_control), u32(At::post_ask),
-          u32(At::read_answer), u32(At::win), u32(At::drop_failed), u32(At::bypass_low), u32(At::orphan)}) {
+          u32(At::begin_fill), u32(At::post_what), u32(At::post_ask), u32(At::read_answer), u32(At::win),
+          u32(At::drop_failed), u32(At::bypass_low), u32(At::orphan)}) {
       if (at == place) return true;
     }
     return false;
@@ -215,7 +215,6 @@ class Directory {
   }
   constexpr Element element(device::Field f, Word i) {
     using device::Field;
-    constexpr u64 requests = offsetof(device::Requests, request) / 8;
     constexpr u64 side_words = sizeof(device::BucketSide) / 4, lock = offsetof(device::BucketSide, lock) / 4;
     switch (f) {
       case Field::tag: return {o_.directory, index(i + Word(device::kTagWord))};
@@ -223,9 +222,8 @@ class Directory {
       case Field::lease: return {o_.directory, index(i)};
       case Field::request: return {o_.sides, index(side(i, 0))};
       case Field::lock: return {o_.sides, index(i * Word(side_words) + Word(lock))};
-      case Field::ask: return {o_.asks, index(i)};
-      case Field::what: return {o_.requests, index(i * Word(2) + Word(requests))};
-      case Field::where: return {o_.requests, index(i * Word(2) + Word(requests + 1))};
+      case Field::what: return {o_.requests, index(i * Word(2))};
+      case Field::ask: return {o_.requests, index(i * Word(2) + Word(1))};
       case Field::answer: return {o_.answers, index(i)};
       case Field::bytes: return {o_.answers, index(i + Word(device::kBytesWord))};
     }

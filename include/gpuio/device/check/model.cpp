@@ -6,9 +6,8 @@ namespace {
 void reach_payload(State& s, Actor& a) {
   if (!a.pending) return;
   s.what[a.pending - 1] = a.pending_what;
-  s.where[a.pending - 1] = a.pending_where;
   a.pending = 0;
-  a.pending_what = a.pending_where = 0;
+  a.pending_what = 0;
 }
 
 }  // namespace
@@ -74,7 +73,6 @@ u64 Model::read(Field f, u64 i) const {
     case Field::control: return s.control[i];
     case Field::ask: return s.ask[i];
     case Field::what: return s.what[i];
-    case Field::where: return s.where[i];
     case Field::answer: return s.answer[i];
     case Field::bytes: return i & 1 ? 0 : s.bytes[i / 2];
   }
@@ -97,12 +95,12 @@ void Model::write(Field f, u64 i, u64 v) {
     case Field::lock: s.lock[i] = u8(v); return;
     case Field::lease: s.lease = u8(v & ((1 << config.boxes) - 1)); return;
     case Field::control:
-      if (control_state(v) == kPosted) s.box_life[i] = s.life[dense(config, control_frame(v))];
+      if (control_state(v) == kPosted && control_operation(v) != kOpBypass)
+        s.box_life[i] = s.life[dense(config, control_frame(v))];
       s.control[i] = v;
       return;
-    case Field::ask: s.ask[i] = u32(v); return;
+    case Field::ask: s.ask[i] = v; return;
     case Field::what: s.what[i] = v; return;
-    case Field::where: s.where[i] = v; return;
     case Field::answer: s.answer[i] = v; return;
     case Field::bytes:
       if (!(i & 1)) s.bytes[i / 2] = v;
@@ -118,11 +116,11 @@ u64 Model::load(Field f, u64 i, Order o, Scope) {
 
 void Model::store(Field f, u64 i, u64 v, Order o, Scope scope) {
   before(o, scope);
-  if (f == Field::what || f == Field::where) {
+  if (f == Field::what) {
     Actor& a = s.actor[self];
     if (a.pending && a.pending != i + 1) reach_payload(s, a);
     a.pending = u8(i + 1);
-    (f == Field::what ? a.pending_what : a.pending_where) = v;
+    a.pending_what = v;
     return;
   }
   write(f, i, v);
@@ -179,16 +177,16 @@ bool Model::bring(const Lane<Model>& l) {
 
 std::string show(const Config& c, const State& before, const State& after, u32 actor) {
   static constexpr const char* kNames[] = {
-      "probe",         "pin",         "undo",         "mark dirty",     "unpin",
-      "lease",         "lease: take", "ticket",       "lock",           "probe again",
-      "claim",         "unlock",      "flush: probe", "clean: load",    "clean",
-      "write request", "begin fill",  "post what",    "post where",     "post control",
-      "post ask",      "say",         "wait",         "read hint",      "read control",
-      "read answer",   "win",         "copy",         "publish status", "publish",
-      "redirty",       "unpin frame", "free control", "free lease",     "turn",
-      "bypass wait",   "read status", "drop failed",  "drop",           "orphan",
-      "bypass low",    "bypass high", "pinned",       "bypassed",       "failed",
-      "left",          "done"};
+      "probe",         "pin",          "undo",           "mark dirty",   "unpin",
+      "lease",         "lease: take",  "ticket",         "lock",         "probe again",
+      "claim",         "unlock",       "flush: probe",   "clean: load",  "clean",
+      "write request", "begin fill",   "post control",   "post what",    "post ask",
+      "say",           "wait",         "read hint",      "read control", "read answer",
+      "win",           "copy",         "publish status", "publish",      "redirty",
+      "unpin frame",   "free control", "free lease",     "turn",         "bypass wait",
+      "read status",   "drop failed",  "drop",           "orphan",       "bypass low",
+      "bypass high",   "pinned",       "bypassed",       "failed",       "left",
+      "done"};
   std::string text = actor < kLanesMax ? "lane " + std::to_string(actor) + ": "
                      : actor < kHost   ? "memory of lane " + std::to_string(actor - kDrain)
                      : actor == kHost  ? "host"

@@ -93,7 +93,8 @@ struct Model {
   bool writes() const { return (config.may[0] | config.may[1] | config.may[2]) & (kWrite | kFlush); }
   bool stages() const { return config.staged; }
   static constexpr u32 bypass_words() { return 2; }
-  static u64 where(const Lane<Model>& l) { return l.where; }
+  static u64 byte(const Lane<Model>& l) { return l.where; }
+  static u64 bytes(const Lane<Model>&) { return 1; }
   u32 ways() const { return config.ways; }
   u32 buckets() const { return config.buckets; }
   u32 probes() const { return config.buckets * config.ways; }
@@ -151,7 +152,7 @@ enum Phase : u8 { kIdlePhase, kRunning, kExit, kEnded };
 
 struct Actor {
   Lane<Model> lane;
-  u64 pending_what, pending_where;
+  u64 pending_what;
   Buffered buffer[2];
   u8 pending;  // 1 + mailbox whose payload has not reached memory
   u8 phase, use, page, uses, part, outer, life, publish;
@@ -167,11 +168,10 @@ struct Service {
 };
 
 struct State {
-  u64 tag[kFramesMax], control[kBoxesMax], what[kBoxesMax], where[kBoxesMax], answer[kBoxesMax],
+  u64 tag[kFramesMax], control[kBoxesMax], what[kBoxesMax], ask[kBoxesMax], answer[kBoxesMax],
       bytes[kBoxesMax];
   Actor actor[kLanesMax];
   Service service[kBoxesMax];
-  u32 ask[kBoxesMax];
   u8 request[kFramesMax], lock[2], lease;
   u8 data[kFramesMax][kLanesMax], life[kFramesMax];
   u8 box_life[kBoxesMax];

@@ -61,8 +61,8 @@ void World::check(State& n, u8 v, u32 page, u32 floor) const {
 
 // Sequence numbers of a mailbox are only compared, and counted on from the largest: their ranks do.
 void World::rank_sequences(State& n, u32 m) const {
-  u32 all[4 + kLanesMax] = {control_sequence(n.control[m]), n.ask[m], answer_sequence(n.answer[m]),
-                            n.service[m].sequence};
+  u32 all[4 + kLanesMax] = {control_sequence(n.control[m]), control_sequence(n.ask[m]),
+                            answer_sequence(n.answer[m]), n.service[m].sequence};
   u32 count = 4;
   const auto holds_control = [&](u32 i) {
     return n.actor[i].lane.control != 0 && n.actor[i].lane.mailbox == m;
@@ -83,7 +83,7 @@ void World::rank_sequences(State& n, u32 m) const {
     return u64{rank(control_sequence(control))} << kSequenceShift | u32(control);
   };
   n.control[m] = ranked(n.control[m]);
-  n.ask[m] = rank(n.ask[m]);
+  n.ask[m] = ranked(n.ask[m]);
   n.answer[m] = n.answer[m] >> kAnswerStatusShift << kAnswerStatusShift | rank(answer_sequence(n.answer[m]));
   n.service[m].sequence = rank(n.service[m].sequence);
   for (u32 i = 0; i < c_.lanes; ++i) {
@@ -105,8 +105,8 @@ void World::tidy(State& n) const {
   for (u32 m = 0; m < c_.boxes; ++m) {
     Service& v = n.service[m];
     rank_sequences(n, m);
-    const bool quiet = !v.working && !v.late && n.ask[m] == v.sequence;
-    if (quiet) n.what[m] = n.where[m] = 0;
+    const bool quiet = !v.working && !v.late && control_sequence(n.ask[m]) == v.sequence;
+    if (quiet) n.what[m] = 0, n.ask[m] = u64{v.sequence} << kSequenceShift;
     if (control_state(n.control[m]) == kIdle && quiet) {
       n.answer[m] = answer_sequence(n.answer[m]);
       n.bytes[m] = 0;
@@ -137,7 +137,7 @@ void World::forget_lives(State& n) const {
   for (u32 m = 0; m < c_.boxes; ++m) {
     Service& v = n.service[m];
     if (v.working || v.late) v.life = seen_from(v.life, v.frame);
-    if (control_state(n.control[m]) != kIdle) {
+    if (control_state(n.control[m]) != kIdle && control_operation(n.control[m]) != kOpBypass) {
       n.box_life[m] = seen_from(n.box_life[m], dense(c_, control_frame(n.control[m])));
     }
   }
@@ -166,10 +166,9 @@ bool World::local(u32 i) const {
   if (a.phase != kRunning) return false;
   switch (a.lane.at) {
     case At::ticket:
-    case At::post_what:
-    case At::post_where:
     case At::bypass_low:
     case At::bypass_high: return true;
+    case At::post_what: return !c_.brings || a.lane.operation != kOpFill;
     case At::done:
     case At::bypassed:
     case At::failed:
@@ -455,7 +454,7 @@ void World::host() {
     }
     Slot slot{.sequence = v.sequence};
     if (!v.working) {
-      if (s_.ask[box] == v.sequence) continue;
+      if (control_sequence(s_.ask[box]) == v.sequence) continue;
       Copy n(s_);
       Model m{c_, n.s, kLanesMax};
       while (slot.at != kWork) serve(m, slot, box);
@@ -471,19 +470,20 @@ void World::host() {
         emit(failed.s, kHost);
       }
       w.working = 1;
-      w.operation = u8(request_operation(slot.what));
+      w.operation = u8(control_operation(slot.ask));
       w.page = u8(request_page(slot.what));
       if (w.operation == 0 || w.operation > kOpBypass || w.page >= c_.pages) {
         n.s.error = kGarbageRead;
         emit(n.s, kHost);
         continue;
       }
-      const bool writes = w.operation == kOpBypass && Model::faulty(Fault::bypassed_write) && slot.where;
-      if (w.operation != kOpBypass) w.frame = u8(dense(c_, slot.where));
+      const u32 where = control_frame(slot.ask);
+      const bool writes = w.operation == kOpBypass && Model::faulty(Fault::bypassed_write) && where;
+      if (w.operation != kOpBypass) w.frame = u8(dense(c_, where));
       w.life = s_.box_life[box];
       for (u32 x = 0; x < c_.lanes; ++x) {
-        const bool own = writes && (slot.where >> 8 & 0xff) == x;
-        if (own) n.s.backing[w.page][x] = u8(slot.where & 15);
+        const bool own = writes && (where >> 8 & 0xff) == x;
+        if (own) n.s.backing[w.page][x] = u8(where & 15);
         w.payload[x] =
             w.operation == kOpWriteBack ? n.s.data[w.frame][x] : value_of(w.page, n.s.backing[w.page][x]);
       }
@@ -492,7 +492,7 @@ void World::host() {
     }
     Copy n(s_);
     slot.at = kWork;
-    slot.what = u64{v.operation} << kRequestOperationShift;
+    slot.ask = u64{v.operation} << kOperationShift;
     deliver(n.s, box, slot);
     Model m{c_, n.s, kLanesMax};
     while (slot.at != kLook) serve(m, slot, box);
@@ -507,7 +507,7 @@ void World::end() {
   }
   for (u32 b = 0; b < c_.boxes; ++b) {
     const Service& v = s_.service[b];
-    if (v.working || v.late || s_.ask[b] != v.sequence) return;
+    if (v.working || v.late || control_sequence(s_.ask[b]) != v.sequence) return;
   }
   Copy n(s_);
   State& t = n.s;
