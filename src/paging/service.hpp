@@ -1,6 +1,6 @@
 // Service: the thread that answers the mailboxes of kernels that wait.
 //
-// It sweeps the ask words, copies each request out, has the pager bring the pages straight into their frames
+// It sweeps the requests, copies each request out, has the pager bring the pages straight into their frames
 // and answers. It makes no driver call, ever, so that a driver that waits for the kernel cannot wait for it:
 // pages of a local cache come into staging, and the copier's thread takes them from there. While a kernel
 // runs it spins, then yields, then naps; between kernels it sleeps.
