@@ -1,4 +1,5 @@
-// The io_uring queue. One io_uring_enter a submit call; poll makes none while completions are there.
+// The io_uring queue. One io_uring_enter a submit call, or a few operations that go to a drive; poll makes
+// none while completions are there.
 
 #include <liburing.h>
 #include <sys/uio.h>
@@ -34,6 +35,9 @@ constexpr std::size_t kBatch = 8;
 // anything.
 constexpr std::uint64_t kCopyWriteMax = 64 << 10, kSlowWriteNs = 500'000;
 constexpr std::uint32_t kWritesToRing = 4096;
+// So many operations ring a drive's bell: it begins while those behind them are made ready. At 32 of 4 KiB on
+// a virtual drive that gains a sixth of the reads; one at a time gains no more and costs twice the calls.
+constexpr std::uint32_t kToDrive = 4;
 
 class UringQueue final : public Queue {
  public:
@@ -248,7 +252,7 @@ void UringQueue::push(std::uint32_t slot) {
   if (fixed >= 0) io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
   io_uring_sqe_set_data64(sqe, tag(slot));
   ++in_ring_;
-  ++unpushed_;
+  if (++unpushed_ >= kToDrive && direct) flush_ring();
 }
 
 void UringQueue::finish(Op& op, Code code, int system_error) {
