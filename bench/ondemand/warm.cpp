@@ -101,10 +101,14 @@ void compare(Report& report, Warm& warm, std::string name, double target, OnDema
   Case& c = report.add(std::move(name), "ns/word", Better::less);
   c.target("loop", target);
   c.note("64 KiB pages, 4-byte words, one thread; the loop is written by hand over a plain array");
-  c.sample(report,
-           {{"ours", [&] { return warm.run(on_demand, groups, warm.on_demand(), picks, want) / read; }},
-            {"plain kernel", [&] { return warm.run(plain, groups, warm.plain(), picks, want) / read; }},
-            {"loop", by_hand}});
+  // Twice each, the second one counts: the loop and the plain kernel read the same array, so whoever came
+  // second found it in the processor's cache.
+  const auto again = [](auto one) { return [one] { return one(), one(); }; };
+  c.sample(
+      report,
+      {{"ours", again([&] { return warm.run(on_demand, groups, warm.on_demand(), picks, want) / read; })},
+       {"plain kernel", again([&] { return warm.run(plain, groups, warm.plain(), picks, want) / read; })},
+       {"loop", again(by_hand)}});
 }
 
 const gpu::Buffer* random_picks(Warm& warm, u64 n, u64 below) {
