@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+#include "paging/space.hpp"
+
 namespace gpuio::paging {
 
 namespace {
@@ -27,9 +29,7 @@ Result<std::unique_ptr<gpu::Buffer>> allocate(gpu::Device& device, bool local, s
 
 Result<std::unique_ptr<Cache>> Cache::create(gpu::Device& device, const CacheOptions& options) {
   const std::uint64_t page = options.page_bytes;
-  if (page < 512 || page > device::kPageBytesMax || !std::has_single_bit(page))
-    return fail(Code::invalid_arg,
-                "page size {} is not a power of two from 512 to 256 MiB; 65536 is a good one", page);
+  if (Status s = check_page_bytes(page); !s) return fail(std::move(s));
   const std::uint64_t frames = options.cache_bytes / page;
   if (frames == 0)
     return fail(Code::invalid_arg,

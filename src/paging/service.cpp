@@ -34,9 +34,8 @@ Service::Service(Cache& cache, const Space& space, const ServiceOptions& options
   for (std::uint32_t m = 0; m < cache.mailboxes(); ++m) {
     reads_[m].user = &slots_[m];
     // What an earlier service on this cache has seen; sequence numbers count on for ever.
-    const std::uint64_t asked = words_.load(Field::ask, m, Order::relaxed, Scope::system);
-    slots_[m].sequence = device::control_sequence(asked);
-    asks_.saw(m, asked);
+    slots_[m].ask = words_.load(Field::ask, m, Order::relaxed, Scope::system);
+    asks_.saw(m, slots_[m].ask);
   }
 }
 
@@ -214,7 +213,8 @@ bool Service::land() {
   const auto done = copier_->poll();
   for (const Copy& copy : done) {
     device::Slot& slot = slots_[copy.staging];
-    if (slot.at == device::kWork && slot.sequence == copy.user) reply(copy.staging, copy.code);
+    if (slot.at == device::kWork && device::control_sequence(slot.ask) == copy.user)
+      reply(copy.staging, copy.code);
   }
   return !done.empty();
 }
@@ -239,7 +239,7 @@ bool Service::deliver() {
     } else if (copier_ != nullptr && read.code == Code::ok) {
       copies_.push_back({.frame = device::control_frame(slot.ask),
                          .staging = std::uint32_t(&slot - slots_.data()),
-                         .user = slot.sequence});
+                         .user = device::control_sequence(slot.ask)});
     } else {
       reply(std::uint32_t(&slot - slots_.data()), read.code);
     }

@@ -7,10 +7,14 @@
 
 namespace gpuio::paging {
 
+Status check_page_bytes(std::uint64_t bytes) {
+  if (bytes >= 512 && bytes <= device::kPageBytesMax && std::has_single_bit(bytes)) return {};
+  return error(Code::invalid_arg,
+               "page size {} is not a power of two from 512 to 256 MiB; 65536 is a good one", bytes);
+}
+
 Result<std::unique_ptr<Space>> Space::create(std::uint64_t page_bytes) {
-  if (page_bytes < 512 || page_bytes > device::kPageBytesMax || !std::has_single_bit(page_bytes))
-    return fail(Code::invalid_arg,
-                "page size {} is not a power of two from 512 to 256 MiB; 65536 is a good one", page_bytes);
+  if (Status s = check_page_bytes(page_bytes); !s) return fail(std::move(s));
   return std::unique_ptr<Space>(new Space(page_bytes));
 }
 

@@ -31,6 +31,9 @@ struct ArrayCounters {
   Histogram latency_ns;  // of a miss: seen by the host to answered
 };
 
+// Of a space, and of the cache that holds its pages.
+Status check_page_bytes(std::uint64_t);
+
 struct Range {
   std::uint64_t first = 0;  // page
   std::uint64_t pages = 0;

@@ -3,7 +3,7 @@
 // host code: H is a memory policy whose Word is u64.
 //
 //   Slot slot{};                                   // one a mailbox, kept for ever: it knows what was served
-//   last serve(h, slot, mailbox);                       // ... until slot.at == kWork
+//   serve(h, slot, mailbox);                       // ... until slot.at == kWork
 //   ... fill the frame, write it back, or put the bytes into slot.low and slot.high ...
 //   answer(slot, status, staged);
 //   serve(h, slot, mailbox);                       // ... until slot.at == kLook
@@ -19,8 +19,8 @@ enum ServeAt : u8 { kLook, kTakeWhat, kWork, kSayLow, kSayHigh, kSay };
 
 struct Slot {
   u8 at = kLook;
-  u32 sequence = 0;  // of the last request seen
-  u64 what = 0, ask = 0;
+  u64 ask = 0;  // of the last request seen
+  u64 what = 0;
   u64 low = 0, high = 0;  // of a bypass
   u64 reply = 0;
 };
@@ -32,9 +32,8 @@ void serve(H& h, Slot& s, u64 mailbox) {
     case kLook: {
       // Pairs with the lane's release at At::post_ask.
       const u64 asked = h.load(Field::ask, mailbox, Order::acquire, Scope::system);
-      if (control_sequence(asked) == s.sequence) return;
+      if (control_sequence(asked) == control_sequence(s.ask)) return;
       s.ask = asked;
-      s.sequence = control_sequence(asked);
       s.at = kTakeWhat;
       return;
     }
@@ -54,7 +53,7 @@ void serve(H& h, Slot& s, u64 mailbox) {
       // Releases the bytes in the frame, the staging slot or the answer. Pairs with At::read_answer and
       // At::bypass_wait.
       h.store(Field::answer, mailbox, s.reply, Order::release, Scope::system);
-      s = Slot{.sequence = s.sequence};
+      s = Slot{.ask = s.ask};
       return;
     default: return;
   }
@@ -62,7 +61,7 @@ void serve(H& h, Slot& s, u64 mailbox) {
 
 // At kWork, when the bytes have landed or it has failed.
 inline void answer(Slot& s, u32 status, bool staged) {
-  s.reply = make_answer(s.sequence, status) | (staged ? kStaged : 0);
+  s.reply = make_answer(control_sequence(s.ask), status) | (staged ? kStaged : 0);
   s.at = control_operation(s.ask) == kOpBypass && status == 0 ? kSayLow : kSay;
 }
 

@@ -452,14 +452,14 @@ void World::host() {
       n.s.service[box].late = 0;
       emit(n.s, kHost);
     }
-    Slot slot{.sequence = v.sequence};
+    Slot slot{.ask = u64{v.sequence} << kSequenceShift};
     if (!v.working) {
       if (control_sequence(s_.ask[box]) == v.sequence) continue;
       Copy n(s_);
       Model m{c_, n.s, kLanesMax};
       while (slot.at != kWork) serve(m, slot, box);
       Service& w = n.s.service[box];
-      w.sequence = slot.sequence;
+      w.sequence = control_sequence(slot.ask);
       if (s_.failures < c_.failures) {
         Copy failed(n.s);
         Model fm{c_, failed.s, kLanesMax};
@@ -492,7 +492,7 @@ void World::host() {
     }
     Copy n(s_);
     slot.at = kWork;
-    slot.ask = u64{v.operation} << kOperationShift;
+    slot.ask |= u64{v.operation} << kOperationShift;
     deliver(n.s, box, slot);
     Model m{c_, n.s, kLanesMax};
     while (slot.at != kLook) serve(m, slot, box);
