@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 
@@ -74,6 +75,30 @@ constexpr auto gather = kernel<"gather", 40>(
         status[i] = first.status;
       }
     });
+
+// Rows of both arrays from places that nobody can foretell: the workgroup's lanes take neighbours, all chunks
+// at each trip, so that one look at the windows serves them.
+constexpr auto rows = kernel<"rows", 32>(
+    [](Ctx k, OnDemand<u16> a, OnDemand<u64> b, In<u64> index, Out<u64> out, Out<u32> status, Val<u32> n) {
+      auto t = k.tid();
+      auto part = k.shared<u64, 32>();
+      for (auto r : k.range(k.cta(), n, k.nctas())) {
+        auto begin = index[r];
+        auto sum = k.var<u64>(0);
+        for (auto i : k.range(t, 160u, 32))
+          sum += a[begin + i.as<u64>()].as<u64>() * 7 + b[begin / 4 + i.as<u64>()] * 5;
+        part[t] = sum;
+        k.barrier();
+        GPU_IF(t == 0) {
+          auto all = k.var<u64>(0);
+          for (auto l : k.range(0u, 32u)) all += part[l] * (l * 2 + 1).as<u64>();
+          out[r] = all;
+        }
+        k.barrier();
+      }
+      status[k.global_id()] = k.lane_status();
+    });
+static_assert(std::ranges::count(native::kFacts<decltype(rows)>.rows, true) == 1);
 
 class NativeOnDemand : public ::testing::TestWithParam<std::tuple<unsigned, bool>> {
  protected:
@@ -259,6 +284,29 @@ TEST_P(NativeOnDemand, PlacesComputedAhead) {
   }
 }
 
+// Rows cross pages, begin with them, come back to pages that pins hold or held, and pass the end.
+TEST_P(NativeOnDemand, RowsFromAnywhere) {
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  for (const CacheOptions cache : {CacheOptions{512, 512, 1}, CacheOptions{9 * 512, 512, 4},
+                                   CacheOptions{60 * 512, 512, 16}, CacheOptions{1 << 20, 512, 64}}) {
+    SCOPED_TRACE(testing::Message() << "cache " << cache.cache_bytes);
+    open(80'006, cache);
+    const Array a = array(2), b = array(8);
+    std::vector<std::uint64_t> index(600);
+    for (auto& i : index) {
+      i = random() % (a.count - 160);
+      if (random() % 4 == 0) i = i / 256 * 256;
+      if (random() % 16 == 0) i = a.count - random() % 200;
+    }
+    const Mixed native = run_on(rows, 6 * 32, a, b, index, true);
+    const Mixed interpreted = run_on(rows, 6 * 32, a, b, index, false);
+    EXPECT_EQ(native.out, interpreted.out);
+    EXPECT_EQ(native.status, interpreted.status);
+  }
+}
+
 // Of two arrays one is at hand at most.
 TEST_P(NativeOnDemand, WhatIsNotAtHandIsAskedFor) {
   open(20'000, {1 << 20, 512, 16});
@@ -276,6 +324,47 @@ TEST_P(NativeOnDemand, WhatIsNotAtHandIsAskedFor) {
   EXPECT_EQ(native.report.pages, arrays_->counters(a).brought.value() + arrays_->counters(b).brought.value() -
                                      interpreted.report.pages);
   arrays_->close(b);
+}
+
+// Two pins a table, so that neighbours but one take each other's place.
+TEST(NativeWindow, EndsWithThePinThatKeepsIt) {
+  const auto device = std::move(*gpu::cpu::open({.threads = 1}));
+  const auto cache = std::move(*Cache::create(*device, {.cache_bytes = 64 * 512, .page_bytes = 512}));
+  for (std::uint64_t page = 0; page < 8; ++page) {
+    const std::uint32_t frame = *cache->claim(page);
+    std::memset(cache->frame(frame), int(page + 1), 512);
+    cache->publish(frame);
+  }
+  alignas(64) std::byte memory[1024];
+  native::PinTables pins;
+  ASSERT_LE(native::PinTables::bytes_for(1, 2), sizeof(memory));
+  pins.initialize(memory, 1, 2);
+  const native::PageTable table{.words = cache->words(), .page_shift = 9, .pins = &pins};
+  native::OnDemandArray arrays[2] = {{.length = 8 * 512, .element_shift = 9},
+                                     {.length = 8 * 512, .element_shift = 9, .salt = std::uint64_t{1} << 58}};
+  native::Worker worker(table, arrays, 2, 0);
+  const auto read = [&](native::OnDemandArray& a, std::uint64_t index) {
+    native::Accesses<std::uint8_t> x{};
+    x.index[0] = index;
+    EXPECT_FALSE(worker.fetch(a, x, 1));
+    return x.value[0];
+  };
+  EXPECT_EQ(read(arrays[0], 2 * 512 + 5), 3);
+  EXPECT_EQ(arrays[0].first, 2u * 512);
+  EXPECT_EQ(arrays[0].frame, native::PinTable::kNone) << "the table has its pin";
+  EXPECT_TRUE(worker.window_pinned(arrays[0], 2 * 512 + 504, 1));
+  EXPECT_FALSE(worker.window_pinned(arrays[0], 2 * 512 + 505, 1)) << "eight in a row leave the page";
+  EXPECT_FALSE(worker.window_pinned(arrays[0], 3 * 512, 1)) << "nobody has read there";
+  EXPECT_NE(arrays[0].count, 0u);
+  EXPECT_EQ(read(arrays[1], 5 * 512 + 1), 6);  // the other pin
+  EXPECT_NE(arrays[0].count, 0u);
+  EXPECT_EQ(read(arrays[1], 6 * 512 + 1), 7);  // in place of page 2
+  EXPECT_EQ(arrays[0].count, 0u);
+  EXPECT_FALSE(worker.window_pinned(arrays[0], 2 * 512 + 5, 1));
+  // Who begins with a page's first element has a pin of its own.
+  EXPECT_EQ(read(arrays[0], 4 * 512), 5);
+  EXPECT_NE(arrays[0].frame, native::PinTable::kNone);
+  EXPECT_TRUE(worker.window_pinned(arrays[1], 6 * 512 + 9, 1));
 }
 
 INSTANTIATE_TEST_SUITE_P(Workers, NativeOnDemand,

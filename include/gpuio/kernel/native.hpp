@@ -57,14 +57,14 @@ class Workgroup {
   static constexpr const auto& facts = kFacts<K>;
 
   // body(lane, mask) for a chunk, with what it needs of other segments at hand.
-  template <u32 Id, class Body>
+  template <u32 Id, class M = Full, class Body>
   GPUIO_INLINE void chunk(u32 c, Body body) {
     ChunkValues<K> values;
     const Lane<K> lane{context_, group_, values, c * kLanes};
     std::byte* const kept = kept_ + std::size_t(c) * facts.kept_bytes;
     enter_segment<K, Id>(lane, kept);
     if constexpr (kFull<StartMask<K>>) {
-      Full full;
+      M full;
       body(lane, full);
     } else {
       Some mask = masks_[c];
@@ -204,6 +204,23 @@ class Workgroup {
     return Flow::on;
   }
 
+  template <u32 I>
+  GPUIO_INLINE bool rows_in_windows() {
+    if constexpr (!facts.rows[I]) return false;
+    else {
+      ChunkValues<K> none;
+      return Rows<K, I>::in_windows(Lane<K>{context_, group_, none, 0});
+    }
+  }
+  template <u32 I, u32 Id, class M>
+  GPUIO_INLINE void all_chunks() {
+    for (u32 c = 0; c < kChunks<K>; ++c)
+      chunk<Id, M>(c, [](Lane<K> lane, auto& mask) GPUIO_LAMBDA {
+        Jumped none;
+        run_trip<K, I>(lane, mask, none);
+      });
+  }
+
   // A loop over neighbouring elements: the trips that every lane of the workgroup makes, all chunks at each;
   // then those that only some lanes make, a chunk after the other.
   template <u32 I>
@@ -225,11 +242,8 @@ class Workgroup {
         using S = Section<K, loop.body, facts.own_end[I]>;
         look_ahead<id, S, 0, S::kCount>();
       }
-      for (u32 c = 0; c < kChunks<K>; ++c)
-        chunk<id>(c, [](Lane<K> lane, auto& mask) GPUIO_LAMBDA {
-          Jumped none;
-          run_trip<K, I>(lane, mask, none);
-        });
+      if (rows_in_windows<I>()) all_chunks<I, id, InRows>();
+      else all_chunks<I, id, Full>();
     }
     if (trips.most == trips.least) return Flow::on;
     for (u32 c = 0; c < kChunks<K>; ++c)

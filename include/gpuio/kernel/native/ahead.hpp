@@ -75,4 +75,28 @@ class Ahead {
   GPUIO_INLINE static void run(Lane<K> lane) { steps(lane, std::make_integer_sequence<u32, Count>()); }
 };
 
+// Rows of on-demand arrays: where the chunks of a workgroup make a trip together, one look at the windows
+// serves all of them.
+template <class K, u32 Loop>
+class Rows {
+  using S = Section<K, kFacts<K>.counted[Loop].body, kFacts<K>.own_end[Loop]>;
+
+  template <u32 I>
+  GPUIO_INLINE static bool step(Lane<K> lane) {
+    if constexpr (computed_ahead(K::frozen().view(), kFacts<K>, I)) lane.template execute<I>(Full{});
+    if constexpr (K::frozen().insts[I].op == Op::ondemand_load) return lane.template row_in_window<I>();
+    return true;
+  }
+  template <u32... N>
+  GPUIO_INLINE static bool steps(Lane<K> lane, std::integer_sequence<u32, N...>) {
+    return (step<S::kAt[N]>(lane) && ...);
+  }
+
+ public:
+  // By the workgroup's first lane.
+  GPUIO_INLINE static bool in_windows(Lane<K> lane) {
+    return steps(lane, std::make_integer_sequence<u32, S::kCount>());
+  }
+};
+
 }  // namespace gpuio::kernel::native

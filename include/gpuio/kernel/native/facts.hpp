@@ -37,6 +37,7 @@ struct FactTables {
   std::array<bool, N + 1> jumps{};     // a loop that something in it breaks or continues
   std::array<bool, N + 1> barriers{};  // a region, or the instruction itself
   std::array<bool, N + 1> together{};  // a loop whose trips the chunks make together
+  std::array<bool, N + 1> rows{};      // ... and whose on-demand loads all take the workgroup's row
   std::array<u32, N + 1> segment{};
   RowSizes group_rows{}, base_rows{}, lane_rows{};
   u32 kept_bytes = 0;
@@ -51,6 +52,12 @@ constexpr bool alone(const View& k, const auto& t, u32 i) {
 }
 constexpr u32 after(const View& k, const auto& t, u32 i) {
   return opens_region(k.insts[i].op) ? t.partner[i] + 1 : i + 1;
+}
+
+// Arithmetic on bases of which the workgroup has one each.
+constexpr bool computed_ahead(const View& k, const auto& t, u32 i) {
+  const Shape& s = t.value[i].shape;
+  return k.insts[i].op <= Op::compose && s.affine && s.group && s.exact;
 }
 
 template <class Tables>
@@ -117,6 +124,32 @@ class FactMaker {
            t_.uniform[loop.step];
   }
 
+  // The workgroup's lanes take neighbours, from a place that follows from what it shares as a trip begins.
+  constexpr bool takes_rows(u32 loop) const {
+    const u32 body = t_.counted[loop].body;
+    const auto takes_row = [&](u32 load) {
+      const Shape& s = t_.value[k_.insts[load].b].shape;
+      return s.affine && s.group && s.exact && s.stride == 1 && known_before(k_.insts[load].b, body, load);
+    };
+    u32 loads = 0, direct = 0;
+    for (u32 i = body; i < t_.own_end[loop]; ++i) {
+      if (k_.insts[i].op == Op::ondemand_prefetch) return false;
+      loads += k_.insts[i].op == Op::ondemand_load;
+    }
+    for (u32 i = body; i < t_.own_end[loop]; i = after(k_, t_, i))
+      direct += k_.insts[i].op == Op::ondemand_load && takes_row(i);
+    return loads != 0 && loads == direct;
+  }
+  constexpr bool known_before(u32 v, u32 body, u32 load) const {
+    if (v < body) return true;
+    const Inst& i = k_.insts[v];
+    const u32 mask = value_operands(i), operands[] = {i.a, i.b, i.c, i.d};
+    if (v >= load || i.op > Op::compose || !computed_ahead(k_, t_, v)) return false;
+    for (u32 o = 0; o < 4; ++o)
+      if ((mask >> o & 1) != 0 && !known_before(operands[o], body, load)) return false;
+    return true;
+  }
+
   constexpr void find_segments(u32 from, u32 to, bool repeats) {
     bool open = false;
     for (u32 i = from; i < to; i = after(k_, t_, i)) {
@@ -130,6 +163,7 @@ class FactMaker {
       open = false;
       if (!opens_region(k_.insts[i].op)) continue;
       if (t_.together[i]) {
+        t_.rows[i] = takes_rows(i);
         repeats_.push_back(true);
         for (u32 j = i + 1; j < t_.partner[i]; ++j) t_.segment[j] = u32(repeats_.size()) - 1;
         continue;

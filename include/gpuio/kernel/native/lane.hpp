@@ -21,6 +21,7 @@ struct Group {  // one workgroup to run
 
 // Which lanes execute: all eight, known while compiling, or those of a mask, at least one of them.
 struct Full {};
+struct InRows : Full {};  // and every on-demand load finds the workgroup's row in its window
 struct Some {
   Mask lanes;
 };
@@ -31,7 +32,7 @@ GPUIO_INLINE bool is_full(const Some& s) { return all(s.lanes); }
 GPUIO_INLINE Mask mask_of(Full) { return ~Mask{}; }
 GPUIO_INLINE Mask mask_of(const Some& s) { return s.lanes; }
 template <class M>
-inline constexpr bool kFull = std::is_same_v<M, Full>;
+inline constexpr bool kFull = std::is_base_of_v<Full, M>;
 
 // Lanes that jumped, of the innermost loop.
 struct Jumped {
@@ -118,21 +119,6 @@ GPUIO_INLINE void each_element(F f) {
   if constexpr (Width > 1) f(1);
   if constexpr (Width > 2) f(2), f(3);
 }
-// Numbers by lane: a sum, or what is in memory so that a lane's number may be looked up.
-template <class T>
-struct Ramp {
-  T base;
-  i32 stride;
-  GPUIO_INLINE T operator[](u32 lane) const {
-    return T(Bits<T>(base) + Bits<T>(Bits<T>(stride) * Bits<T>(lane)));
-  }
-};
-template <class T>
-struct Laid {
-  T at[kLanes];
-  GPUIO_INLINE explicit Laid(const V<T>& v) { store_lanes(at, v); }
-  GPUIO_INLINE T operator[](u32 lane) const { return at[lane]; }
-};
 template <class M, class T>
 GPUIO_INLINE auto laid(const V<T>& v) {
   if constexpr (kFull<M>) return v;
@@ -500,6 +486,8 @@ struct Lane {
   GPUIO_INLINE auto ondemand_fetch(const M& mask);
   template <u32 I>
   GPUIO_INLINE void prefetch_pinned();
+  template <u32 I>
+  GPUIO_INLINE bool row_in_window();
 
   // --- Atomics. A workgroup is one thread's, so those on its shared memory are plain. ---
   template <u32 I, class M>

@@ -2,10 +2,10 @@
 // native.hpp.
 //
 // The lanes take the page directory's own steps (device/lane.hpp). What is added is what a worker remembers:
-//  - A window: the page that it read last, which stays pinned. Eight lanes in it are one plain load.
-//  - Pins (pins.hpp), for lanes that go ways of their own: while every lane's page is in the table no atomic
-//  is
-//    needed, and the bytes of all lanes travel at once.
+//  - A window: the page that it read last, which stays pinned. Eight lanes in it are one plain load; a
+//    workgroup that takes a row of it looks once for all its chunks (Rows, ahead.hpp).
+//  - Pins (pins.hpp), for lanes that go ways of their own, and for windows that come back: while what is
+//    wanted is in the table no atomic is needed, and the bytes of all lanes travel at once.
 // All are dropped before a worker waits.
 //
 // A page whose bytes are at hand (in memory, in the page cache) the worker that misses it brings itself: it
@@ -39,9 +39,10 @@ struct OnDemandArray {
   GPUIO_INLINE u64 key(u64 index) const { return (index >> element_shift) ^ salt; }
 
   // The window: elements [first, first + count) lie at `at`. `whole`: where eight in a row may begin in it.
+  // `frame`: its pin's, or kNone: one of the worker's table keeps it there.
   u64 first = 0, count = 0, whole = 0;
   const std::byte* at = nullptr;
-  u32 frame = 0;
+  u32 frame = PinTable::kNone;
 
   // Reading in order: the page read last, the first that was not asked for, how far ahead to be.
   u64 page = device::kNoPage, asked = 0;
@@ -104,6 +105,17 @@ class Worker {
     u32 mask = 0;
   };
   const Pinned& pinned() const { return pinned_; }
+  // Moves the window to the page of this element, of so many bytes, if the pins hold it; are eight in a row
+  // from there in it?
+  [[gnu::noinline]] bool window_pinned(OnDemandArray& a, u64 index, u32 size) {
+    const u64 key = a.key(index);
+    const u32 slot = u32(key) & pinned_.mask;
+    if (!pinned_.keys || pinned_.keys[slot] != key) return false;
+    drop(a);
+    const u64 first = index >> a.element_shift << a.element_shift;
+    hold(a, first, pinned_.arrays[slot] + first * size, kNoFrame);
+    return index - first < a.whole;
+  }
   // What lies in no window. Values and statuses of the lanes in `active`; true: some failed.
   template <class T>
   [[gnu::noinline]] bool fetch(OnDemandArray& a, Accesses<T>& x, u32 active) {
@@ -130,7 +142,7 @@ class Worker {
     if (!one) {
       const u32 missing = read_apart(a, x, page, inside);
       if (missing) failed |= wait(a, x, page, missing);
-    } else if (window(a, last)) {
+    } else if (window(a, last, x.index[std::countr_zero(inside)])) {
       for_lanes(inside, [&](u32 l) { x.value[l] = element<T>(a.at, x.index[l] - a.first); });
     } else {
       failed |= wait(a, x, page, inside);
@@ -192,24 +204,47 @@ class Worker {
   }
 
   // --- Windows ---
-  void hold(OnDemandArray& a, u64 page, u32 frame) {
-    a.first = (page - a.first_page) << a.element_shift;
-    a.count = std::min(u64{1} << a.element_shift, a.length - a.first);
+  void hold(OnDemandArray& a, u64 first, const std::byte* at, u32 frame) {
+    a.first = first;
+    a.count = std::min(u64{1} << a.element_shift, a.length - first);
     a.whole = a.count < kLanes ? 0 : a.count - (kLanes - 1);
-    a.at = frame_at(frame);
+    a.at = at;
     a.frame = frame;
   }
-  // Moves the window to the page, if it is there.
-  bool window(OnDemandArray& a, u64 page) {
+  // Moves the window to the page, for this element, if it is there. Who begins with a page's first element
+  // reads on to the next page; to another place somebody comes back, so that the pin goes into the table.
+  bool window(OnDemandArray& a, u64 page, u64 index) {
     drop(a);
     const u32 frame = find(page);
     if (frame == kNoFrame || !pin(page, frame)) return false;
-    hold(a, page, frame);
+    const u64 in_array = page - a.first_page, first = in_array << a.element_shift;
+    const bool kept = index != first && keep(a, in_array, frame);
+    hold(a, first, frame_at(frame), kept ? kNoFrame : frame);
+    if (index == first) prefetch_begin(page + 1);
     return true;
   }
   void drop(OnDemandArray& a) {
-    if (a.count) unpin(a.frame);
+    if (a.count && a.frame != kNoFrame) unpin(a.frame);
     a.count = a.whole = 0;
+  }
+  // What the processor's own prefetching needs to get going, which it does anew in each frame.
+  void prefetch_begin(u64 page) {
+    const u32 frame = find(page);
+    if (frame == kNoFrame) return;
+    const u64 bytes = std::min<u64>(4096, u64{1} << table_.page_shift);
+    for (u64 i = 0; i < bytes; i += 64) __builtin_prefetch(frame_at(frame) + i, 0, 2);
+  }
+  // Hands a pin to the table, if it can hold it: whoever finds it there asks for no length, so a page that is
+  // not whole is not kept.
+  bool keep(OnDemandArray& a, u64 in_array, u32 frame) {
+    if (!pins_ || (in_array + 1) << a.element_shift > a.length) return false;
+    const u32 let_go =
+        pins_->keep({in_array ^ a.salt, frame_at(frame) - (in_array << table_.page_shift)}, frame);
+    if (let_go == kNoFrame) return true;
+    for (u32 i = 0; i < count_; ++i)
+      if (arrays_[i].at == frame_at(let_go)) drop(arrays_[i]);
+    unpin(let_go);
+    return true;
   }
   struct Unpin {
     Worker& worker;
@@ -244,14 +279,8 @@ class Worker {
         missing |= 1u << l;
         return;
       }
-      const std::byte* const at = frame_at(frame[l]);
-      x.value[l] = element<T>(at, x.index[l] & mask);
-      const u64 in_array = page[l] - a.first_page;
-      const Pin fresh{key, at - (in_array << table_.page_shift)};
-      // Whoever finds a pin asks for no length: a page that is not whole is not kept.
-      const bool keeps = pins_ && (in_array + 1) << a.element_shift <= a.length;
-      const u32 let_go = keeps ? pins_->keep(fresh, frame[l]) : frame[l];
-      if (let_go != kNoFrame) unpin(let_go);
+      x.value[l] = element<T>(frame_at(frame[l]), x.index[l] & mask);
+      if (!keep(a, page[l] - a.first_page, frame[l])) unpin(frame[l]);
     });
     return missing;
   }
@@ -321,7 +350,7 @@ class Worker {
       const std::byte* const at = frame_at(l.frame);
       for_lanes(miss.lanes, [&](u32 i) { x.value[i] = element<T>(at, x.index[i] & mask); });
       miss.lanes = 0;
-      if (alone) return hold(a, page, l.frame), false;
+      if (alone) return hold(a, (page - a.first_page) << a.element_shift, at, l.frame), false;
       device::release(m_, l, false);
       while (l.at < At::pinned) device::step(m_, l);
       return false;

@@ -70,12 +70,18 @@ template <u32 I, class M>
 GPUIO_INLINE void Lane<K>::ondemand_load(const M& mask) {
   constexpr Inst i = k.insts[I];
   using T = Stored<i.type>;
-  const OnDemandArray& array = context.on_demand.template array<i.a>();
+  OnDemandArray& array = context.on_demand.template array<i.a>();
   if constexpr (status_of<K>(I) != I) *slots<status_of<K>(I)>() = V<u32>{};
-  if (in_a_row<i.a, i.b>(mask)) {
+  if constexpr (std::is_same_v<M, InRows>) {
     const u64 at = row_start<i.b>() - array.first;
-    if (at < array.whole) {
-      const V<T> v = load_lanes(reinterpret_cast<const T*>(array.at) + at);
+    *slots<I>() = loaded<i.type>(load_lanes(reinterpret_cast<const T*>(array.at) + at));
+    return;
+  }
+  if (in_a_row<i.a, i.b>(mask)) {
+    const u64 start = row_start<i.b>();
+    if (start - array.first < array.whole ||
+        context.on_demand.worker.window_pinned(array, start, sizeof(T))) {
+      const V<T> v = load_lanes(reinterpret_cast<const T*>(array.at) + (start - array.first));
       if constexpr (run_of<i.b>() < 0) *slots<I>() = loaded<i.type>(reversed(v));
       else *slots<I>() = loaded<i.type>(v);
       return;
@@ -107,6 +113,17 @@ GPUIO_INLINE void Lane<K>::prefetch_pinned() {
     __builtin_prefetch(pinned.arrays[slot] + at * size_of(i.type));
     asm volatile("");  // g++ takes a function that only prefetches for one that does nothing
   });
+}
+
+// Does the row that the workgroup's lanes take, from the first one's element, lie in the window?
+template <class K>
+template <u32 I>
+GPUIO_INLINE bool Lane<K>::row_in_window() {
+  constexpr Inst i = k.insts[I];
+  const OnDemandArray& array = context.on_demand.template array<i.a>();
+  if (!in_a_row<i.a, i.b>(Full{})) return false;
+  const u64 at = u64(base<i.b, true>()) - array.first;
+  return at < array.whole && k.view().lanes() - kLanes < array.whole - at;
 }
 
 template <class K>

@@ -110,6 +110,21 @@ GPUIO_INLINE void store_lanes(T* to, const V<T>& v) {
     std::memcpy(to + 3 * V<T>::kIn, &v.piece[3], sizeof(v.piece[3]));
   }
 }
+// Numbers by lane: a sum, or what is in memory so that a lane's number may be looked up.
+template <class T>
+struct Ramp {
+  T base;
+  i32 stride;
+  GPUIO_INLINE T operator[](u32 lane) const {
+    return T(Bits<T>(base) + Bits<T>(Bits<T>(stride) * Bits<T>(lane)));
+  }
+};
+template <class T>
+struct Laid {
+  T at[kLanes];
+  GPUIO_INLINE explicit Laid(const V<T>& v) { store_lanes(at, v); }
+  GPUIO_INLINE T operator[](u32 lane) const { return at[lane]; }
+};
 template <class T>
 GPUIO_INLINE V<T> reversed(const V<T>& v) {
   return lanes<T>([&](u32 l) { return v[kLanes - 1 - l]; });
