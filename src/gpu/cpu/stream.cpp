@@ -5,6 +5,8 @@
 #include <cstring>
 #include <system_error>
 
+#include "base/platform/thread.hpp"
+
 namespace gpuio::gpu::cpu {
 namespace {
 
@@ -20,6 +22,15 @@ std::uint64_t now_ns() {
 std::chrono::nanoseconds bounded(std::uint64_t timeout_ns) {
   constexpr std::uint64_t kYear = 365ull * 24 * 3600 * 1'000'000'000;
   return std::chrono::nanoseconds(std::min(timeout_ns, kYear));
+}
+
+// Looks for a while at what another thread is about to say: to be woken takes some 5 us, and ten times as
+// long on a processor that has gone idle.
+template <class Ready>
+void look_a_while(std::uint64_t timeout_ns, const Ready& ready) {
+  constexpr std::uint64_t kSpinNs = 20'000;
+  const std::uint64_t end = now_ns() + std::min(timeout_ns, kSpinNs);
+  while (!ready() && now_ns() < end) relax_cpu();
 }
 
 Status check_range(std::string_view what, const Buffer& buffer, std::uint64_t offset, std::uint64_t size) {
@@ -55,6 +66,7 @@ Result<Point> Timeline::push(Task task) {
                        kPendingMax);
   tasks_.push_back(std::move(task));
   const Point point = ++last_;
+  pushed_.store(point, std::memory_order_relaxed);
   hold.unlock();
   work_.notify_one();
   return point;
@@ -78,6 +90,7 @@ Result<bool> Timeline::reached(Point point) const {
 }
 
 Status Timeline::wait(Point point, std::uint64_t timeout_ns) const {
+  look_a_while(timeout_ns, [&] { return done_.load(std::memory_order_relaxed) >= point; });
   std::unique_lock hold(lock_);
   if (Status s = check(point); !s) return s;
   const bool done =
@@ -104,12 +117,14 @@ Result<std::uint64_t> Timeline::time_of(Point point) const {
 void Timeline::close() {
   std::scoped_lock hold(lock_);
   closing_ = true;
+  pushed_.store(~Point{0}, std::memory_order_relaxed);
   work_.notify_one();
 }
 
 void Timeline::fail(Status status) {
   std::scoped_lock hold(lock_);
   if (error_.ok()) error_ = std::move(status);
+  done_.store(~Point{0}, std::memory_order_relaxed);
   progress_.notify_all();
 }
 
@@ -128,6 +143,12 @@ void Timeline::keep_time() {
 void Timeline::work() {
   std::unique_lock hold(lock_);
   for (;;) {
+    if (tasks_.empty() && !closing_) {
+      const Point last = last_;
+      hold.unlock();
+      look_a_while(kForever, [&] { return pushed_.load(std::memory_order_relaxed) != last; });
+      hold.lock();
+    }
     work_.wait(hold, [&] { return closing_ || !tasks_.empty(); });
     if (tasks_.empty()) break;
     Task task = std::move(tasks_.front());
@@ -140,6 +161,7 @@ void Timeline::work() {
       if (!s && error_.ok()) error_ = std::move(s);
     }
     ++reached_;
+    done_.store(error_.ok() ? reached_ : ~Point{0}, std::memory_order_relaxed);
     progress_.notify_all();
   }
   ended_ = true;

@@ -69,6 +69,9 @@ class Timeline {
   std::deque<Task> tasks_;
   Point last_ = 0, reached_ = 0;
   Status error_;
+  // Written under the lock, looked at without it by who is about to sleep: hints, so relaxed.
+  std::atomic<Point> pushed_{0};  // last_; ~0 when closing
+  std::atomic<Point> done_{0};    // reached_; ~0 after an error
   std::deque<Stamp> stamps_;
   bool closing_ = false, ended_ = false;
 };
