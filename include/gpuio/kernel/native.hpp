@@ -237,6 +237,8 @@ class Workgroup {
     const Trips trips = trips_between<type>(first, last, stride, end, step);
     U counter = U(first);
     for (u64 n = 0; n < trips.least; ++n, counter += U(step)) {
+      asm volatile(
+          "");  // or g++ -O3 makes two trips at once: memory in another order, at less than half speed
       set_shared<loop.counter>(T(counter));
       if constexpr (kChunks<K> > 1) {
         using S = Section<K, loop.body, facts.own_end[I]>;
