@@ -10,6 +10,7 @@ namespace gpuio::bench {
 
 void warm_cases(Report& report);
 void cold_cases(Report& report);
+void run_cases(Report& report);
 
 template <class T>
 T take(Result<T> result) {

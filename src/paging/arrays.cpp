@@ -1,5 +1,6 @@
 #include "paging/arrays.hpp"
 
+#include <gpuio/kernel/hash.hpp>
 #include <gpuio/kernel/lookup.hpp>
 
 #include <sched.h>
@@ -48,6 +49,8 @@ struct Arrays::Launch {
 
 namespace {
 
+constexpr std::uint64_t kSlabKeptBytes = 64 << 20;
+
 // Why a run is waited for or yields, natively or not.
 std::string choice(const gpu::DeviceInfo& device, const Kernel& kernel, const RunOptions& options,
                    bool native) {
@@ -77,7 +80,28 @@ Result<std::unique_ptr<Arrays>> Arrays::create(gpu::Device& device, const Arrays
   return arrays;
 }
 
+// A kernel made for one way of missing: what it is on the device, and where its further arguments go.
+struct Arrays::Prepared {
+  std::unique_ptr<gpu::Kernel> loaded;
+  kernel::HiddenParameters hidden{};             // one that waits
+  kernel::SuspendLayout layout{};                // one that yields,
+  std::vector<kernel::Lookup::Array> lookups{};  // with the arrays that it looks into
+};
+
+Arrays::Arrays(gpu::Device& device, const ArraysOptions& options) : device_(device), options_(options) {}
 Arrays::~Arrays() = default;
+
+// What `make` makes of the kernel, from the first run on.
+template <class Make>
+Result<Arrays::Prepared*> Arrays::prepared(const kernel::View& kernel, Miss miss, const Make& make) {
+  constexpr std::size_t kPreparedMax = 256;
+  const std::pair key{kernel::canonical_hash(kernel), miss};
+  if (const auto found = prepared_.find(key); found != prepared_.end()) return found->second.get();
+  auto made = make();
+  if (!made) return fail(std::move(made).error());
+  if (prepared_.size() == kPreparedMax) prepared_.clear();
+  return (prepared_[key] = std::make_unique<Prepared>(std::move(*made))).get();
+}
 
 Result<Array> Arrays::open(io::Opened opened, std::uint32_t element_bytes, std::uint64_t bytes) {
   if (element_bytes != 1 && element_bytes != 2 && element_bytes != 4 && element_bytes != 8)
@@ -94,7 +118,7 @@ Result<Array> Arrays::open(io::Opened opened, std::uint32_t element_bytes, std::
   auto counters = std::make_unique<ArrayCounters>();
   auto range = space_->map(*opened.engine, *opened.target, 0, bytes, counters.get());
   if (!range) return fail(std::move(range).error().wrap(info->path));
-  held_.emplace(range->first, Held{std::move(opened.target), std::move(counters)});
+  held_.emplace(range->first, Held{opened.engine, std::move(opened.target), std::move(counters)});
   return Array{*range, (bytes - 1) / element_bytes + 1};
 }
 
@@ -102,6 +126,11 @@ void Arrays::close(const Array& array) {
   space_->unmap(array.range);
   cache_->drop(array.range.first, array.range.pages);
   held_.erase(array.range.first);
+  // Queues to an engine that no array needs end with the last that did.
+  const auto same = [&](const auto& held) { return held.second.engine == array.range.engine; };
+  if (std::ranges::any_of(held_, same)) return;
+  service_.reset();
+  pager_ = std::make_unique<Pager>(*space_, options_.service.depth);
 }
 
 std::uint64_t Arrays::pages_resident(const Array& array) const {
@@ -126,6 +155,7 @@ Result<RunReport> Arrays::run(const Kernel& form, const gpu::Grid& grid,
   launch.report.choice = choice(device, form, options, launch.report.native);
   Status status = waits ? run_waiting(launch) : run_yielding(launch);
   if (!status) {
+    service_.reset();
     // A launch that failed has failed the stream for good; the next run is to have another.
     if (status.code() != Code::device_lost && !stream_->wait(stream_->last(), options.grace_ns))
       if (auto fresh = device_.stream()) stream_ = std::move(*fresh);
@@ -159,16 +189,15 @@ struct alignas(64) Arrays::Tables {
   }
 };
 
-Result<std::unique_ptr<gpu::Kernel>> Arrays::load_native(const Launch& launch, gpu::Argument& table) {
+Status Arrays::make_tables() {
+  if (table_) return {};
   // Several workers read ahead at once, and what one of them asked for must still be there when it comes.
   const std::uint32_t workers = std::max(device_.info().compute_units, 1u);
   using kernel::native::PinTables;
-  if (!table_) {
-    auto made = device_.allocate(gpu::MemoryKind::pinned,
-                                 sizeof(Tables) + PinTables::bytes_for(workers, cache_->frames()));
-    if (!made) return fail(std::move(made).error());
-    table_ = std::move(*made);
-  }
+  auto made = device_.allocate(gpu::MemoryKind::pinned,
+                               sizeof(Tables) + PinTables::bytes_for(workers, cache_->frames()));
+  if (!made) return std::move(made).error();
+  table_ = std::move(*made);
   auto* const tables = tables_ = new (table_->host()) Tables;
   tables->pins.initialize(table_->host() + sizeof(Tables), workers, cache_->frames());
   tables->pages = {
@@ -181,12 +210,26 @@ Result<std::unique_ptr<gpu::Kernel>> Arrays::load_native(const Launch& launch, g
                     return static_cast<Tables*>(self)->bring(page, frame);
                   },
                   tables}};
-  table = {table_->address(), 0};
-  return device_.load({.name = launch.kernel.name,
-                       .block = launch.kernel.block,
-                       .shared_bytes = kernel::shared_bytes(launch.kernel),
-                       .parameters = std::uint32_t(launch.kernel.params.size()) + 1,
-                       .native = launch.form.native});
+  return {};
+}
+
+// A local cache's copier and the thread that answers, for this run and those after it.
+Status Arrays::start_service() {
+  if (service_) return {};
+  if (cache_->local() && copier_ == nullptr) {
+    if (const gpu::Capability& overlap = device_.info().overlap; !overlap.available)
+      return error(
+          Code::unsupported,
+          "{} cannot copy while a kernel waits: {}; run it with yield, or keep the cache in host memory",
+          device_.info().name, overlap.reason);
+    auto copier = Copier::start(device_, *cache_);
+    if (!copier) return std::move(copier).error();
+    copier_ = std::move(*copier);
+  }
+  auto service = Service::start(*cache_, *space_, options_.service, copier_.get());
+  if (!service) return std::move(service).error();
+  service_ = std::move(*service);
+  return {};
 }
 
 // What native workers kept is for one launch.
@@ -205,31 +248,32 @@ Status Arrays::run_waiting(Launch& launch) {
     return error(Code::unsupported, "{} cannot wait for the host in a kernel: {}; run it with yield",
                  device_.info().name, able.reason);
   if (launch.report.native) {
+    if (Status s = make_tables(); !s) return s;
+    auto loaded = device_.load({.name = launch.kernel.name,
+                                .block = launch.kernel.block,
+                                .shared_bytes = kernel::shared_bytes(launch.kernel),
+                                .parameters = std::uint32_t(launch.kernel.params.size()) + 1,
+                                .native = launch.form.native});
+    if (!loaded) return std::move(loaded).error();
     std::vector<gpu::Argument> arguments(launch.arguments.begin(), launch.arguments.end());
-    auto loaded = load_native(launch, arguments.emplace_back());
-    return loaded ? wait_for_kernel(launch, **loaded, arguments) : std::move(loaded).error();
+    arguments.push_back({table_->address(), 0});
+    return wait_for_kernel(launch, **loaded, arguments);
   }
-  const Waiting waiting = lower_waiting(launch.kernel, launch.arguments, *cache_);
-  auto loaded = launch::load(device_, waiting.program.view());
-  return loaded ? wait_for_kernel(launch, **loaded, waiting.arguments) : std::move(loaded).error();
+  const auto made = prepared(launch.kernel, Miss::wait, [&]() -> Result<Prepared> {
+    Waiting waiting = lower_waiting(launch.kernel, *cache_);
+    auto loaded = launch::load(device_, waiting.program.view());
+    if (!loaded) return fail(std::move(loaded).error());
+    return Prepared{.loaded = std::move(*loaded), .hidden = std::move(waiting.hidden)};
+  });
+  if (!made) return made.error();
+  return wait_for_kernel(launch, *(*made)->loaded,
+                         waiting_arguments((*made)->hidden, launch.arguments, *cache_));
 }
 
 Status Arrays::wait_for_kernel(Launch& launch, const gpu::Kernel& kernel,
                                std::span<const gpu::Argument> arguments) {
-  if (cache_->local() && copier_ == nullptr) {
-    if (const gpu::Capability& overlap = device_.info().overlap; !overlap.available)
-      return error(
-          Code::unsupported,
-          "{} cannot copy while a kernel waits: {}; run it with yield, or keep the cache in host memory",
-          device_.info().name, overlap.reason);
-    auto copier = Copier::start(device_, *cache_);
-    if (!copier) return std::move(copier).error();
-    copier_ = std::move(*copier);
-  }
-  auto service = Service::start(*cache_, *space_, options_.service, copier_.get());
-  if (!service) return std::move(service).error();
-  Service& s = **service;
-
+  if (Status s = start_service(); !s) return s;
+  Service& s = *service_;
   const std::uint64_t launched_ns = launch.spent_ns();
   if (launch.report.native) tables_->open(s);
   s.begin();
@@ -254,7 +298,7 @@ Status Arrays::wait_for_kernel(Launch& launch, const gpu::Kernel& kernel,
   launch.report.failures = s.failures();
   launch.report.failure = s.last_failure();
   launch.report.latency_ns = s.latency_ns().snapshot();
-  launch.report.reason = s.last_error();
+  if (s.failures() != 0) launch.report.reason = s.last_error();
   return {};
 }
 
@@ -284,14 +328,19 @@ Status Arrays::await(Launch& launch, Service* service) {
 }
 
 Status Arrays::run_yielding(Launch& launch) {
-  kernel::Lookup access({.page_bytes = cache_->page_bytes(), .buckets = cache_->buckets()});
-  const kernel::Suspended suspended = kernel::suspend(launch.kernel, {}, access);
-  if (!suspended.ok())
-    return error(Code::unsupported, "line {}: {} ({}, limit {})", suspended.line, suspended.error,
-                 suspended.value, suspended.limit);
-  const kernel::SuspendLayout& layout = suspended.layout;
-  auto loaded = launch::load(device_, suspended.program.view());
-  if (!loaded) return std::move(loaded).error();
+  const auto made = prepared(launch.kernel, Miss::yield, [&]() -> Result<Prepared> {
+    kernel::Lookup access({.page_bytes = cache_->page_bytes(), .buckets = cache_->buckets()});
+    kernel::Suspended suspended = kernel::suspend(launch.kernel, {}, access);
+    if (!suspended.ok())
+      return fail(Code::unsupported, "line {}: {} ({}, limit {})", suspended.line, suspended.error,
+                  suspended.value, suspended.limit);
+    auto loaded = launch::load(device_, suspended.program.view());
+    if (!loaded) return fail(std::move(loaded).error());
+    return Prepared{
+        .loaded = std::move(*loaded), .layout = std::move(suspended.layout), .lookups = access.arrays()};
+  });
+  if (!made) return made.error();
+  const auto& [loaded, hidden, layout, lookups] = **made;
 
   const std::uint64_t groups =
       std::uint64_t(launch.grid.groups[0]) * launch.grid.groups[1] * launch.grid.groups[2];
@@ -300,18 +349,21 @@ Status Arrays::run_yielding(Launch& launch) {
   if (words >> 32)
     return error(Code::invalid_arg, "{} lanes save {} bytes, more than 16 GiB; launch fewer workgroups",
                  lanes, words * 4);
-  auto slab = device_.allocate(gpu::MemoryKind::pinned, words * 4);
-  if (!slab) return std::move(slab).error().wrap("the slab for lanes that yield");
-  std::memset((*slab)->host(), 0, words * 4);
-  auto& header = *reinterpret_cast<device::SlabHeader*>((*slab)->host());
-  const std::span records(reinterpret_cast<device::LaneRecord*>((*slab)->host() + sizeof(header)), lanes);
+  if (!slab_ || slab_->size() < words * 4) {
+    auto slab = device_.allocate(gpu::MemoryKind::pinned, words * 4);
+    if (!slab) return std::move(slab).error().wrap("the slab for lanes that yield");
+    slab_ = std::move(*slab);
+  }
+  std::memset(slab_->host(), 0, words * 4);
+  auto& header = *reinterpret_cast<device::SlabHeader*>(slab_->host());
+  const std::span records(reinterpret_cast<device::LaneRecord*>(slab_->host() + sizeof(header)), lanes);
 
   std::vector<gpu::Argument> arguments(launch.arguments.begin(), launch.arguments.end());
-  arguments.push_back(gpu::Argument::buffer(**slab, 4));
+  arguments.push_back({slab_->address(), words});
   const std::size_t resume = arguments.size();
   arguments.push_back({0, 0});
   arguments.push_back(gpu::Argument::buffer(cache_->directory(), 8));
-  for (const auto& array : access.arrays()) {
+  for (const auto& array : lookups) {
     arguments.push_back({launch.arguments[array.object].value, 0});
     arguments.push_back(gpu::Argument::buffer(cache_->frame_memory(),
                                               kernel::size_of(launch.kernel.params[array.object].type)));
@@ -322,7 +374,7 @@ Status Arrays::run_yielding(Launch& launch) {
   for (;;) {
     header.unfinished = 0;
     if (Status s = cache_->to_device(*stream_); !s) return s;
-    if (Status s = stream_->launch(**loaded, launch.grid, arguments); !s) return s;
+    if (Status s = stream_->launch(*loaded, launch.grid, arguments); !s) return s;
     ++launch.report.launches;
     if (Status s = await(launch, nullptr); !s) return s;
     if (header.unfinished == 0) break;
@@ -335,6 +387,7 @@ Status Arrays::run_yielding(Launch& launch) {
     arguments[resume] = {1, 0};
     launch.tell(answerer.pages());
   }
+  if (slab_->size() > kSlabKeptBytes) slab_.reset();
   launch.report.running_seconds = double(launch.spent_ns() - launched_ns) / 1e9;
   launch.report.miss = Miss::yield;
   launch.report.misses = answerer.misses();

@@ -129,14 +129,19 @@ class Arrays {
  private:
   struct Launch;
   struct Tables;
+  struct Prepared;
   struct Held {
+    io::Engine* engine;
     std::unique_ptr<io::Target> target;
     std::unique_ptr<ArrayCounters> counters;
   };
-  Arrays(gpu::Device& device, const ArraysOptions& options) : device_(device), options_(options) {}
+  Arrays(gpu::Device& device, const ArraysOptions& options);
+  template <class Make>
+  Result<Prepared*> prepared(const kernel::View& kernel, Miss miss, const Make& make);
   Status run_waiting(Launch& launch);
   Status wait_for_kernel(Launch& launch, const gpu::Kernel& kernel, std::span<const gpu::Argument> arguments);
-  Result<std::unique_ptr<gpu::Kernel>> load_native(const Launch& launch, gpu::Argument& table);
+  Status start_service();
+  Status make_tables();
   Status run_yielding(Launch& launch);
   // Gives `use` each page of [first, last) with its bytes, from the cache (null there unless `look`) or
   // brought into it.
@@ -149,14 +154,18 @@ class Arrays {
   gpu::Device& device_;
   const ArraysOptions options_;
   std::map<std::uint64_t, Held> held_;  // by an array's first page
+  // Kernels that have run, by their hash and the way: lowered and loaded once.
+  std::map<std::pair<std::uint64_t, Miss>, std::unique_ptr<Prepared>> prepared_;
   std::unique_ptr<Space> space_;
   std::unique_ptr<Cache> cache_;
   std::unique_ptr<gpu::Buffer>
       table_;  // a PageTable and its pins; kept, as all buffers are, for a kernel that never ends
   Tables* tables_ = nullptr;  // in it
   std::unique_ptr<gpu::Stream> stream_;
-  std::unique_ptr<Pager> pager_;    // for answers between launches
-  std::unique_ptr<Copier> copier_;  // of a local cache, from the first run that waits
+  std::unique_ptr<Pager> pager_;       // for answers between launches
+  std::unique_ptr<gpu::Buffer> slab_;  // of the last run that yielded, for the next
+  std::unique_ptr<Copier> copier_;     // of a local cache, from the first run that waits
+  std::unique_ptr<Service> service_;   // from the first run that waits; sleeps between runs
 };
 
 }  // namespace gpuio::paging

@@ -87,13 +87,17 @@ class ArraysTest : public ::testing::TestWithParam<Way> {
   Array open(std::uint64_t bytes, std::uint32_t element, CacheOptions cache,
              const io::FaultOptions& faults = {}) {
     cache.place = GetParam().place;
+    arrays_.reset();  // before the engine that it asks
+    arrays_ = std::move(*Arrays::create(*device_, {.cache = cache, .service = {.depth = 16}}));
+    return open_in_same(bytes, element, faults);
+  }
+  Array open_in_same(std::uint64_t bytes, std::uint32_t element, const io::FaultOptions& faults = {}) {
     auto memory = io::make_memory_engine();
     io::Engine& inner = *memory;
     engine_ = std::make_unique<io::FaultEngine>(std::move(memory), faults);
     const Uri uri = *Uri::parse("mem://data?size=" + std::to_string(bytes));
     bytes_ = std::move(*inner.open(uri, io::kRead | io::kWrite));
     for (std::uint64_t i = 0; i < bytes; ++i) bytes_->address()[i] = byte_at(i);
-    arrays_ = std::move(*Arrays::create(*device_, {.cache = cache, .service = {.depth = 16}}));
     return *arrays_->open({engine_.get(), std::move(*engine_->open(uri, io::kRead))}, element);
   }
   gpu::Buffer& buffer(std::uint64_t bytes) {
@@ -194,6 +198,26 @@ TEST_P(ArraysTest, APageThatIsThereIsNotBroughtAgain) {
   ASSERT_TRUE(second) << second.error().message();
   EXPECT_EQ(second->report.pages, 0u);
   EXPECT_EQ(second->value, first->value);
+}
+
+// One kernel, made ready once: each run reports on itself, and engines may end with their last array.
+TEST_P(ArraysTest, RunsAfterOneAnotherOverOneEngineAndTheNext) {
+  Array array = open(16 * 4096, 8, {1 << 20, 4096, 64});
+  std::vector<std::uint64_t> index(128);
+  for (std::size_t i = 0; i < index.size(); ++i) index[i] = i * 64;
+  for (const double errors : {0.0, 1.0, 0.0}) {
+    arrays_->close(array);
+    array = open_in_same(16 * 4096, 8, {.error_rate = errors});
+    auto f = fetch(array, 8, index);
+    ASSERT_TRUE(f) << f.error().message();
+    EXPECT_EQ(f->report.pages, errors > 0 ? 0u : 16u);
+    EXPECT_EQ(f->report.failures > 0, errors > 0);
+    EXPECT_EQ(f->report.failure, errors > 0 ? Code::io : Code::ok);
+    EXPECT_EQ(f->report.reason.empty(), errors == 0) << f->report.reason;
+    EXPECT_EQ(f->report.latency_ns.count(), f->report.misses);
+    for (std::size_t i = 0; i < index.size(); ++i)
+      ASSERT_EQ(f->value[i], errors > 0 ? 0 : expected(index[i], 8, 16 * 4096)) << i;
+  }
 }
 
 TEST_P(ArraysTest, WhatWasPrefetchedIsNotMissed) {

@@ -104,6 +104,7 @@ class NativeOnDemand : public ::testing::TestWithParam<std::tuple<unsigned, bool
  protected:
   void open(std::uint64_t bytes, const CacheOptions& cache, const io::FaultOptions& faults = {}) {
     const auto [threads, at_hand] = GetParam();
+    arrays_.reset();  // before the engine that its service asks
     device_ = std::move(*gpu::cpu::open({.threads = threads}));
     auto memory = io::make_memory_engine();
     const Uri uri = *Uri::parse("mem://data?size=" + std::to_string(bytes));

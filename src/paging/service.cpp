@@ -66,6 +66,11 @@ Service::~Service() {
 
 void Service::begin() {
   device::Answers& answers = *cache_.words().answers;
+  if (running_.load(std::memory_order_relaxed) == 0) {
+    pages_.reset();
+    failures_.reset();
+    latency_ns_.reset();
+  }
   std::atomic_ref(answers.abort).store(0, std::memory_order_relaxed);
   aborted_.store(0, std::memory_order_relaxed);
   ending_.store(0, std::memory_order_relaxed);
@@ -139,9 +144,14 @@ void Service::idle(std::uint64_t idle_since) {
   const std::uint64_t idle_ns = clock_.now_ns() - idle_since;
   if (idle_ns < options_.spin_ns) return;
   if (pager_.pending()) return pager_.wait(50'000);
+  if (ending_.load(std::memory_order_relaxed)) {
+    // end() waits for two sweeps, and may need this very processor to go on.
+    if (++sweeps_to_end_ > 2) wait_on_word(ending_, 1, kNapNs);
+    return;
+  }
+  sweeps_to_end_ = 0;
   // A real-time thread that only yields would starve the very lanes it waits for.
   if (idle_ns < 20 * options_.spin_ns && !priority_.ok()) ::sched_yield();
-  else if (ending_.load(std::memory_order_relaxed)) wait_on_word(ending_, 1, kNapNs);
   else wait_on_word(ending_, 0, std::clamp(idle_ns / 8, kNapNs, kLongNapNs));
 }
 

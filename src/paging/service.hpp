@@ -51,7 +51,7 @@ class Service {
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
-  // A kernel is about to be launched.
+  // A kernel is about to be launched; where none runs, what is counted begins anew.
   void begin();
   // It has ended: waits until what it asked for was answered and all copies landed, then finishes the
   // mailboxes that no lane came back for.
@@ -112,7 +112,8 @@ class Service {
   std::atomic<std::uint32_t> outstanding_{0};  // requests taken and not answered
   std::atomic<int> last_failure_{0};
   std::atomic<std::uint64_t> sweeps_{0};
-  std::atomic<int> aborted_{0};  // Code
+  std::uint32_t sweeps_to_end_ = 0;  // the thread's: without work, since end()
+  std::atomic<int> aborted_{0};      // Code
   Histogram latency_ns_;
   Counter pages_, failures_;
   Status priority_;

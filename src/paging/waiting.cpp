@@ -1,20 +1,24 @@
 #include "paging/waiting.hpp"
 
-#include <gpuio/kernel/access.hpp>
-
 #include <bit>
 
 namespace gpuio::paging {
 
-Waiting lower_waiting(const kernel::View& kernel, std::span<const gpu::Argument> arguments, Cache& cache) {
+Waiting lower_waiting(const kernel::View& kernel, const Cache& cache) {
   kernel::DirectoryAccess access({.page_shift = std::uint32_t(std::countr_zero(cache.page_bytes())),
                                   .out_of_range = std::uint32_t(-int(Code::invalid_address)),
                                   .timed_out = std::uint32_t(-int(Code::timeout))});
-  Waiting out{kernel::lower_access(kernel, access), {}};
-  const kernel::HiddenParameters& hidden = access.hidden();
-  out.arguments.resize(out.program.params.size());
-  std::copy(arguments.begin(), arguments.end(), out.arguments.begin());
-  const auto set = [&](std::uint32_t parameter, gpu::Argument value) { out.arguments[parameter] = value; };
+  kernel::Program program = kernel::lower_access(kernel, access);
+  return {std::move(program), access.hidden()};
+}
+
+std::vector<gpu::Argument> waiting_arguments(const kernel::HiddenParameters& hidden,
+                                             std::span<const gpu::Argument> arguments, Cache& cache) {
+  std::vector<gpu::Argument> out(arguments.begin(), arguments.end());
+  const auto set = [&](std::uint32_t parameter, gpu::Argument value) {
+    if (out.size() <= parameter) out.resize(parameter + 1);
+    out[parameter] = value;
+  };
   const auto& o = hidden.objects;
   const std::uint64_t sides_at = cache.sides_offset();
   set(o.directory, {cache.directory().address(), sides_at / 8});

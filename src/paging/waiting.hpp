@@ -2,6 +2,7 @@
 // arguments that the lowered kernel takes. Internal to src/paging; arrays.hpp has the interface.
 #pragma once
 
+#include <gpuio/kernel/access.hpp>
 #include <gpuio/kernel/ir.hpp>
 
 #include <span>
@@ -14,10 +15,12 @@ namespace gpuio::paging {
 
 struct Waiting {
   kernel::Program program;
-  std::vector<gpu::Argument> arguments;
+  kernel::HiddenParameters hidden;
 };
+Waiting lower_waiting(const kernel::View& kernel, const Cache& cache);
 
-// `arguments`: of the kernel as it was written.
-Waiting lower_waiting(const kernel::View& kernel, std::span<const gpu::Argument> arguments, Cache& cache);
+// What the lowered kernel takes; `arguments`: of the kernel as it was written.
+std::vector<gpu::Argument> waiting_arguments(const kernel::HiddenParameters& hidden,
+                                             std::span<const gpu::Argument> arguments, Cache& cache);
 
 }  // namespace gpuio::paging
