@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/platform/per_thread.hpp"
+#include "base/platform/thread.hpp"
 
 namespace gpuio::gpu::cpu {
 
@@ -18,6 +19,7 @@ struct Pool::State {
   std::vector<Launch*> launches;
   std::size_t turn = 0;  // where the next helper starts to look, so that launches share the helpers
   bool stopping = false;
+  std::atomic<std::uint32_t> changes{0};  // of launches and stopping: a hint for who is about to sleep
   std::vector<std::thread> threads;
 
   Launch* pick() {
@@ -95,13 +97,19 @@ void Pool::State::help() {
   std::unique_lock hold(lock);
   for (;;) {
     Launch* launch = nullptr;
-    work.wait(hold, [&] { return stopping || (launch = pick()) != nullptr; });
+    if (!stopping && (launch = pick()) == nullptr) {
+      const std::uint32_t seen = changes.load(std::memory_order_relaxed);
+      hold.unlock();
+      look_a_while([&] { return changes.load(std::memory_order_relaxed) != seen; });
+      hold.lock();
+      work.wait(hold, [&] { return stopping || (launch = pick()) != nullptr; });
+    }
     if (stopping) return;
-    ++launch->helpers;
+    launch->helpers.fetch_add(1, std::memory_order_relaxed);
     hold.unlock();
     work_on(*launch, lock);
     hold.lock();
-    if (--launch->helpers == 0) ended.notify_all();
+    if (launch->helpers.fetch_sub(1, std::memory_order_relaxed) == 1) ended.notify_all();
   }
 }
 
@@ -122,6 +130,7 @@ Pool::~Pool() {
   {
     std::scoped_lock hold(state_->lock);
     state_->stopping = true;
+    state_->changes.fetch_add(1, std::memory_order_relaxed);
   }
   state_->work.notify_all();
   for (auto& t : state_->threads)
@@ -144,14 +153,17 @@ Status Pool::run(Launch& launch) {
     {
       std::scoped_lock hold(state.lock);
       state.launches.push_back(&launch);
+      state.changes.fetch_add(1, std::memory_order_relaxed);
     }
     state.work.notify_all();
   }
   work_on(launch, state.lock);
+  const auto left = [&] { return launch.helpers.load(std::memory_order_relaxed) == 0; };
+  if (share) look_a_while(left);
   std::unique_lock hold(state.lock);
   if (share) {
     std::erase(state.launches, &launch);
-    state.ended.wait(hold, [&] { return launch.helpers == 0; });
+    state.ended.wait(hold, left);
   }
   return launch.error;
 }

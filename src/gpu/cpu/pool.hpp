@@ -24,8 +24,8 @@ struct Launch {
   std::array<std::uint32_t, 3> groups{};
   std::uint64_t total = 0, chunk = 1;
   std::atomic<std::uint64_t> next{0};  // group to hand out; relaxed: the pool's lock orders start and end
-  // Guarded by the pool's lock.
-  unsigned helpers = 0;
+  // Changed under the pool's lock; helpers is looked at without it by who waits for them.
+  std::atomic<unsigned> helpers{0};
   Status error;
 };
 

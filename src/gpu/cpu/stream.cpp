@@ -24,15 +24,6 @@ std::chrono::nanoseconds bounded(std::uint64_t timeout_ns) {
   return std::chrono::nanoseconds(std::min(timeout_ns, kYear));
 }
 
-// Looks for a while at what another thread is about to say: to be woken takes some 5 us, and ten times as
-// long on a processor that has gone idle.
-template <class Ready>
-void look_a_while(std::uint64_t timeout_ns, const Ready& ready) {
-  constexpr std::uint64_t kSpinNs = 20'000;
-  const std::uint64_t end = now_ns() + std::min(timeout_ns, kSpinNs);
-  while (!ready() && now_ns() < end) relax_cpu();
-}
-
 Status check_range(std::string_view what, const Buffer& buffer, std::uint64_t offset, std::uint64_t size) {
   if (offset <= buffer.size() && size <= buffer.size() - offset) return {};
   return error(Code::invalid_arg, "{}: {} bytes at offset {} reach past the buffer's {} bytes", what, size,
@@ -90,7 +81,7 @@ Result<bool> Timeline::reached(Point point) const {
 }
 
 Status Timeline::wait(Point point, std::uint64_t timeout_ns) const {
-  look_a_while(timeout_ns, [&] { return done_.load(std::memory_order_relaxed) >= point; });
+  look_a_while([&] { return done_.load(std::memory_order_relaxed) >= point; }, timeout_ns);
   std::unique_lock hold(lock_);
   if (Status s = check(point); !s) return s;
   const bool done =
@@ -146,7 +137,7 @@ void Timeline::work() {
     if (tasks_.empty() && !closing_) {
       const Point last = last_;
       hold.unlock();
-      look_a_while(kForever, [&] { return pushed_.load(std::memory_order_relaxed) != last; });
+      look_a_while([&] { return pushed_.load(std::memory_order_relaxed) != last; });
       hold.lock();
     }
     work_.wait(hold, [&] { return closing_ || !tasks_.empty(); });
