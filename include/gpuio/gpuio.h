@@ -3,7 +3,6 @@
 // This is the C interface, from simple to advanced: errors and logging, a context, devices, streams and
 // events, memory, opening what a URI names, requests that move bytes, batches, arrays that fill on demand,
 // statistics. gpuio_ai.h adds the memory systems of models. The smallest use:
-// use:
 //
 //     gpuio_context_t ctx;
 //     gpuio_config_t config = GPUIO_CONFIG_DEFAULT;
@@ -17,12 +16,9 @@
 //
 // Conventions, which hold wherever a comment does not say otherwise:
 //  - Results. A call returns GPUIO_SUCCESS or one of the errors below; gpuio_last_error_message() then says
-//  which
-//    thing, which value and what to do about it. UNSUPPORTED: not possible here, and the message says what
-//    would make it so; it is also the answer of a part that this version does not have yet. BUSY: possible,
-//    but not now.
-//  - Outputs come last or are marked "out". A failed call clears them: handles to NULL, counts to 0, structs
-//  to zeros.
+//    which thing, which value and what to do about it. UNSUPPORTED: not possible here, and the message says
+//    what would make it so; also the answer of a part that this version lacks. BUSY: possible, but not now.
+//  - Outputs come last or are marked "out". A failed call clears them: handles to NULL, the rest to zeros.
 //  - NULL where a handle or an output is needed is INVALID_ARG. Destroying a NULL handle is SUCCESS.
 //  - Ownership. Who creates a handle destroys it, with the call that has the matching name; finalizing its
 //  context
@@ -30,10 +26,12 @@
 //    except memory to be read or written, which must stay until the request that uses it is complete.
 //    Canceling a request does not release its memory; its completion does.
 //  - Threads. Any call may be made from any thread, also several at once with the same context; but destroy a
-//  handle
-//    only when no other thread is using it. Callbacks run on a thread of the library, one at a time for each
-//    context: do not block in them and do not destroy the request that is calling.
+//    handle only when no other thread is using it. Callbacks run on a thread of the library, one at a time
+//    for each context: do not block in them and do not destroy the request that is calling.
 //  - Blocking. A call returns without waiting for a device, disk or network unless its comment says "blocks".
+//    One that blocks and is given no timeout ends with TIMEOUT after wait.limit_ms of the configuration,
+//    which is ten minutes: the message says what did not end. That goes on, and the memory that it uses must
+//    stay; a handle that was to be destroyed is as before. The same call may be made again.
 //  - A NULL stream is the default stream of the current device. Times are in the unit that ends the name.
 //  - Zero means "the default" in any field of a struct that its comment does not explain.
 #ifndef GPUIO_GPUIO_H
@@ -153,8 +151,9 @@ typedef struct {
 // environment (GPUIO_LOG_LEVEL and the like), which wins over the file. Contexts coexist. Blocks while the
 // file is read. The caller ends it with gpuio_finalize.
 GPUIO_API gpuio_error_t gpuio_init(gpuio_context_t* ctx, const gpuio_config_t* config);
-// Ends what is in flight with CANCELED, then frees all that was made from the context. Blocks until that is
-// done. NULL is INVALID_ARG.
+// Ends what is in flight with CANCELED, then frees all that was made from the context. Blocks until requests,
+// callbacks and calls of other threads have ended: after TIMEOUT all is still there, but the context takes no
+// call but this one again. A device that then does not end its work in a minute is given up, with its memory.
 GPUIO_API gpuio_error_t gpuio_finalize(gpuio_context_t ctx);
 // What was configured, not what was found. Strings in it live as long as the context.
 GPUIO_API gpuio_error_t gpuio_get_config(gpuio_context_t ctx, gpuio_config_t* config);
@@ -204,7 +203,7 @@ typedef enum {
 // On the current device. The priority is a wish, which no device of this version can grant.
 GPUIO_API gpuio_error_t gpuio_stream_create(gpuio_context_t ctx, gpuio_stream_t* stream,
                                             gpuio_stream_priority_t priority);
-// Blocks until the work in it is done.
+// Blocks until the work in it is done; after TIMEOUT the stream is as before.
 GPUIO_API gpuio_error_t gpuio_stream_destroy(gpuio_context_t ctx, gpuio_stream_t stream);
 // Blocks until all work given so far is done, and answers the first error among it.
 GPUIO_API gpuio_error_t gpuio_stream_synchronize(gpuio_context_t ctx, gpuio_stream_t stream);
@@ -277,12 +276,13 @@ GPUIO_API gpuio_error_t gpuio_register_memory(gpuio_context_t ctx, void* memory,
 // it.
 GPUIO_API gpuio_error_t gpuio_unregister_memory(gpuio_context_t ctx, gpuio_memory_region_t* region);
 
-// Between any two memories that the library knows or the CPU can reach. Blocks until the bytes are there.
+// Between any two memories that the library knows or the CPU can reach. Blocks until the bytes are there;
+// after TIMEOUT both memories must stay until the stream has been synchronized.
 GPUIO_API gpuio_error_t gpuio_memcpy(gpuio_context_t ctx, void* dst, const void* src, size_t size,
                                      gpuio_stream_t stream);
 // As above, in the order of the stream: both memories must stay until it is synchronized. Does not block,
 // except on a stream of a GPU with memory that the library does not know, which then waits for the work
-// before it.
+// before it: after TIMEOUT some of the bytes may have been copied.
 GPUIO_API gpuio_error_t gpuio_memcpy_async(gpuio_context_t ctx, void* dst, const void* src, size_t size,
                                            gpuio_stream_t stream);
 
@@ -391,7 +391,8 @@ typedef struct {
 // The two regions are copied; what they name must stay.
 GPUIO_API gpuio_error_t gpuio_request_create(gpuio_context_t ctx, const gpuio_request_params_t* params,
                                              gpuio_request_t* request);
-// Cancels it if it is in flight, and blocks until it has completed.
+// Cancels it if it is in flight, and blocks until it has completed; after TIMEOUT it is still there, and uses
+// its memory.
 GPUIO_API gpuio_error_t gpuio_request_destroy(gpuio_context_t ctx, gpuio_request_t request);
 // BUSY when it is in flight already or 4096 are. With async = false blocks, and answers how it ended; then,
 // and wherever else a call would block, it is BUSY in a callback of the same context.
@@ -499,9 +500,8 @@ GPUIO_API gpuio_error_t gpuio_proxy_destroy(gpuio_context_t ctx, gpuio_proxy_t p
 // INVALID_BACKING when the target has become shorter.
 GPUIO_API gpuio_error_t gpuio_proxy_map(gpuio_context_t ctx, gpuio_proxy_t proxy, void** gpu_ptr);
 GPUIO_API gpuio_error_t gpuio_proxy_unmap(gpuio_context_t ctx, gpuio_proxy_t proxy);
-// Brings a range into the cache ahead of its use, at most as much as the cache holds. Blocks until it is
-// there; arrays are read-only so far, so that the stream's order makes no difference. INVALID_ADDRESS when
-// the range leaves the array.
+// Brings a range into the cache ahead of its use, at most as much as the cache holds, once the stream has
+// done what it was given before. Blocks until it is there. INVALID_ADDRESS when the range leaves the array.
 GPUIO_API gpuio_error_t gpuio_proxy_prefetch(gpuio_context_t ctx, gpuio_proxy_t proxy, uint64_t offset,
                                              size_t size, gpuio_stream_t stream);
 // Reads bytes for the CPU through the same cache. Blocks; INVALID_ADDRESS and INVALID_BACKING as above.

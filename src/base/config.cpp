@@ -41,6 +41,7 @@ namespace gpuio {
 namespace {
 
 constexpr int64_t kManyUs = int64_t{3600} * 1'000'000;
+constexpr int64_t kDayMs = int64_t{86400} * 1000;
 constexpr uint64_t kFileBytesMax = 1 << 20;
 
 struct Flag {
@@ -117,6 +118,8 @@ const Key kKeys[] = {
      "Where compiled kernels are kept between runs; empty: gpuio in XDG_CACHE_HOME or in ~/.cache."},
     {"kernel_cache.size", Size{&Config::kernel_cache_size, 0, kNoLimit},
      "How much is kept there: what was not used for longest goes first; 0: nothing is kept."},
+    {"wait.limit_ms", Integer{&Config::wait_limit_ms, 1, kDayMs},
+     "How long a call without a timeout of its own blocks; then it answers TIMEOUT, and its work goes on."},
     {"io.direct", choice<&Config::direct_io>(kDirect),
      "Whether files bypass the page cache; automatic: where it is aligned and faster."},
     {"io.queue_depth", Integer{&Config::queue_depth, 1, 32768}, "Operations in flight at once on one queue."},

@@ -47,6 +47,9 @@ struct Config {
   std::string kernel_cache_folder;
   uint64_t kernel_cache_size = uint64_t{256} << 20;
 
+  // Calls that block and have no timeout of their own.
+  int64_t wait_limit_ms = 600'000;
+
   // Reading and writing.
   DirectIo direct_io = DirectIo::automatic;
   int64_t queue_depth = 128;

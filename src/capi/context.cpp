@@ -1,6 +1,8 @@
 #include "capi/context.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <utility>
 
 #include "engines/file/file.hpp"
@@ -55,11 +57,18 @@ Context::Context(Config given) : config(std::move(given)), devices(config) {
             .multiplier = config.backoff_multiplier};
 }
 
-void Context::shut_down() {
+Status Context::shut_down(const Limit& limit) {
   in_flight.end();
-  transfers->stop();
-  for (const auto& stream : streams.all()) stream->drain();
-  for (const auto& stream : default_streams()) stream->drain();
+  if (!transfers->stop(limit.left_ns()))
+    return limit.late("a request that was cancelled, or its callback, has",
+                      "let the callback return, then finalize again");
+  std::vector<std::shared_ptr<Stream>> all = streams.all();
+  std::ranges::copy(default_streams(), std::back_inserter(all));
+  for (const auto& stream : all)
+    if (!stream->drain(limit))
+      return limit.late("the work of a stream, a kernel or a callback, has",
+                        "let it end, then finalize again");
+  return {};
 }
 
 Result<std::shared_ptr<Context>> Context::create(Config config) {

@@ -24,6 +24,7 @@
 #include "capi/handles.hpp"
 #include "capi/in_flight.hpp"
 #include "capi/kernel.hpp"
+#include "capi/limit.hpp"
 #include "capi/memory.hpp"
 #include "capi/operations.hpp"
 #include "capi/region.hpp"
@@ -40,8 +41,12 @@ class Context {
   static Result<std::shared_ptr<Context>> create(Config config);
   explicit Context(Config given);
 
-  // What is in flight ends with CANCELED, and nothing new begins. Blocks until that is done.
-  void shut_down();
+  // What is in flight ends with CANCELED, and nothing new begins. Blocks until that is done; after TIMEOUT it
+  // may be called again.
+  Status shut_down(const Limit& limit);
+  // For a call that begins now and has no timeout of its own.
+  Limit limit() const { return Limit(limit_ns()); }
+  std::uint64_t limit_ns() const { return static_cast<std::uint64_t>(config.wait_limit_ms) * 1'000'000; }
 
   // NULL is the default stream of the current device.
   Result<std::shared_ptr<Stream>> stream_of(gpuio_stream_t handle);

@@ -34,30 +34,32 @@ Status Event::record(const std::shared_ptr<Stream>& stream) {
   return given;
 }
 
-Result<Event::Recorded> Event::recorded(bool block) {
+Result<Event::Recorded> Event::recorded(const Limit* limit) {
   std::unique_lock lock(mutex_);
   if (!stream_)
     return fail(Code::invalid_arg, "the event was never recorded; give it to gpuio_event_record first");
-  if (!block && !passed_) return fail(Code::busy, "the stream has not come to the event yet; synchronize it");
-  came_.wait(lock, [&] { return passed_; });
+  if (!limit && !passed_) return fail(Code::busy, "the stream has not come to the event yet; synchronize it");
+  if (limit && !came_.wait_for(lock, limit->left(), [&] { return passed_; }))
+    return fail(limit->late("what was in the stream before the event, a request or its callback, has",
+                            "cancel the request, or wait again"));
   if (!failed_) return fail(failed_);
   return Recorded{stream_, point_};
 }
 
-Status Event::synchronize() {
-  auto at = recorded(true);
-  return at ? at->stream->wait(at->point) : std::move(at).error();
+Status Event::synchronize(const Limit& limit) {
+  auto at = recorded(&limit);
+  return at ? at->stream->wait(at->point, limit) : std::move(at).error();
 }
 
 Result<bool> Event::complete() {
-  auto at = recorded(false);
+  auto at = recorded(nullptr);
   if (!at && at.error().code() == Code::busy) return false;
   if (!at) return fail(std::move(at).error());
   return at->stream->reached(at->point);
 }
 
 Result<double> Event::elapsed_ms(Event& start, Event& end) {
-  auto from = start.recorded(false), to = end.recorded(false);
+  auto from = start.recorded(nullptr), to = end.recorded(nullptr);
   if (!from) return fail(std::move(from).error());
   if (!to) return fail(std::move(to).error());
   if (from->stream != to->stream)
@@ -101,7 +103,7 @@ gpuio_error_t gpuio_event_synchronize(gpuio_context_t ctx, gpuio_event_t event) 
     auto found = c.events.find(event);
     if (!found) return std::move(found).error();
     if (Status s = c.may_block(); !s) return s;
-    return (*found)->synchronize();
+    return (*found)->synchronize(c.limit());
   });
 }
 

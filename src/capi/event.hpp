@@ -12,7 +12,7 @@ namespace gpuio::capi {
 class Event : public std::enable_shared_from_this<Event> {
  public:
   Status record(const std::shared_ptr<Stream>& stream);
-  Status synchronize();
+  Status synchronize(const Limit& limit);
   Result<bool> complete();
   static Result<double> elapsed_ms(Event& start, Event& end);
 
@@ -21,7 +21,7 @@ class Event : public std::enable_shared_from_this<Event> {
     std::shared_ptr<Stream> stream;
     gpu::Point point = 0;
   };
-  Result<Recorded> recorded(bool block);
+  Result<Recorded> recorded(const Limit* limit);  // null: does not block
 
   std::mutex mutex_;
   std::condition_variable came_;

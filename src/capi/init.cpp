@@ -17,6 +17,7 @@ struct Contexts {
   struct Entry {
     std::shared_ptr<Context> context;
     bool ending = false;  // a thread is finalizing it
+    bool ended = false;   // one has begun to: no other call may begin
   };
   std::mutex mutex;
   std::map<gpuio_context_t, Entry> live;
@@ -93,6 +94,19 @@ Status init(gpuio_context_t* ctx, const gpuio_config_t* given) {
   return {};
 }
 
+// Until the list and the caller are the only owners. Calls that were under way end soon, now that most of
+// what they could wait for has ended.
+Status wait_for_calls(const std::shared_ptr<Context>& context, const Limit& limit) {
+  for (;;) {
+    const long others = context.use_count() - 2;
+    if (others <= 0) return {};
+    if (limit.over())
+      return limit.late(fmt::format("{} calls of other threads on the context have", others),
+                        "let them return, then finalize again");
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+}
+
 Status finalize(gpuio_context_t ctx) {
   std::shared_ptr<Context> context;
   {
@@ -102,18 +116,17 @@ Status finalize(gpuio_context_t ctx) {
     if (found->second.ending)
       return error(Code::already_initialized, "another thread is finalizing this context; let it");
     if (Status s = found->second.context->may_block(); !s) return s;
-    found->second.ending = true;
+    found->second.ending = found->second.ended = true;
     context = found->second.context;
   }
-  context->shut_down();
-  {
-    std::scoped_lock hold(contexts().mutex);
-    contexts().live.erase(ctx);
-  }
-  // Calls that were under way end soon, now that nothing they could wait for goes on; then this is the last
-  // owner.
-  while (context.use_count() > 1) std::this_thread::sleep_for(std::chrono::microseconds(100));
-  return {};
+  const Limit limit = context->limit();
+  Status ended = context->shut_down(limit);
+  if (ended) ended = wait_for_calls(context, limit);
+  // Unless it failed this is the last owner, and what is left of the context goes after the lock.
+  std::scoped_lock hold(contexts().mutex);
+  if (ended) contexts().live.erase(ctx);
+  else contexts().live.at(ctx).ending = false;
+  return ended;
 }
 
 }  // namespace
@@ -122,8 +135,7 @@ Result<std::shared_ptr<Context>> find_context(gpuio_context_t ctx) {
   std::scoped_lock hold(contexts().mutex);
   const auto found = contexts().live.find(ctx);
   if (found == contexts().live.end()) return fail(no_such_context(ctx));
-  if (found->second.ending)
-    return fail(Code::not_initialized, "the context is being finalized by another thread");
+  if (found->second.ended) return fail(Code::not_initialized, "the context is being finalized");
   return found->second.context;
 }
 

@@ -2,8 +2,8 @@
 // demand.
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
-#include <thread>
 
 #include "base/clock.hpp"
 #include "base/text.hpp"
@@ -190,41 +190,6 @@ Status prepare(Context& c, Launch& launch, gpuio_kernel_t handle, const std::uin
   return {};
 }
 
-// Does `operation` in the order of the stream, and waits until the device has done it, or patience ends.
-Status through(Stream& stream, Stream::Operation operation, const paging::Patience& patience) {
-  struct Done {
-    std::atomic<bool> given{false};  // releases what follows
-    gpu::Point point = 0;
-    Status status;
-  };
-  const auto done = std::make_shared<Done>();
-  const std::uint64_t start_ns = SteadyClock().now_ns();
-  Status s = stream.enqueue([done, operation = std::move(operation)](gpu::Stream& queue) mutable {
-    done->status = operation(queue);
-    done->point = queue.last();
-    Status answer = done->status;
-    done->given.store(true, std::memory_order_release);
-    return answer;
-  });
-  if (!s) return s;
-  for (unsigned turn = 0;; ++turn) {
-    if (done->given.load(std::memory_order_acquire)) {
-      if (!done->status) return done->status;
-      auto reached = stream.reached(done->point);
-      if (!reached) return std::move(reached).error();
-      if (*reached) return {};
-    }
-    if (patience.cancel && patience.cancel->load(std::memory_order_relaxed))
-      return error(Code::canceled, "cancelled; what was launched goes on until the stream is synchronized");
-    if (SteadyClock().now_ns() - start_ns >= patience.timeout_ns)
-      return error(Code::timeout, "not finished after {} ms; what was launched goes on",
-                   patience.timeout_ns / 1'000'000);
-    // At first often, as most launches are short.
-    if (turn < 64) std::this_thread::yield();
-    else std::this_thread::sleep_for(std::chrono::microseconds(turn < 256 ? 20 : 200));
-  }
-}
-
 Result<Stream::Operation> launching(Launch& launch) {
   auto loaded = launch.kernel->on(launch.stream->device());
   if (!loaded) return fail(std::move(loaded).error());
@@ -241,7 +206,7 @@ Status run_plain(Launch& launch, const paging::Patience& patience, gpuio_launch_
   const std::uint64_t start_ns = SteadyClock().now_ns();
   auto operation = launching(launch);
   if (!operation) return std::move(operation).error();
-  if (Status s = through(*launch.stream, std::move(*operation), patience); !s) return s;
+  if (Status s = launch.stream->through(std::move(*operation), patience); !s) return s;
   if (report) {
     report->launches = 1;
     report->seconds = static_cast<double>(SteadyClock().now_ns() - start_ns) / 1e9;
@@ -257,7 +222,7 @@ Status run_on_demand(Launch& launch, const gpuio_launch_options_t& options, cons
     return patience.timeout_ns - std::min(patience.timeout_ns, spent);
   };
   // The arrays' kernels run on a stream of their own: what the client's stream has to do comes first.
-  if (Status s = through(*launch.stream, [](gpu::Stream&) { return Status(); }, patience); !s) return s;
+  if (Status s = launch.stream->through([](gpu::Stream&) { return Status(); }, patience); !s) return s;
   auto use = launch.proxies.front()->arrays().use({.timeout_ns = left(), .cancel = patience.cancel});
   if (!use) return std::move(use).error();
   const kernel::View view = launch.kernel->module().program()->view();

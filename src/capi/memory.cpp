@@ -117,6 +117,15 @@ class Borrowed final : public gpu::Buffer {
                size, gpu::MemoryKind::pinned) {}
 };
 
+// For what the device cannot do in its own order: waits until it has done what was before.
+Status settle(gpu::Stream& queue, std::uint64_t limit_ns) {
+  const Limit limit(limit_ns);
+  Status s = queue.wait(queue.last(), limit_ns);
+  if (s.code() != Code::timeout) return s;
+  return limit.late("the stream's work before a copy or fill, which was given up, has",
+                    "synchronize the stream, and copy again");
+}
+
 // One copy, ready to be given to a stream; what it uses stays until then.
 struct Copy {
   std::byte* dst;
@@ -124,6 +133,7 @@ struct Copy {
   std::size_t size;
   Memory::Found to, from;
   const gpu::Device* device;
+  std::uint64_t limit_ns;  // for waiting inside
 
   static constexpr std::size_t kPieceBytes = 4 << 20;
 
@@ -150,7 +160,7 @@ struct Copy {
     if (!other) return elsewhere();
     // The device copies what it is given at once, so earlier work of the stream must have written it by then.
     if (up)
-      if (Status s = queue.wait(queue.last(), gpu::kForever); !s) return s;
+      if (Status s = settle(queue, limit_ns); !s) return s;
     for (std::size_t at = 0; at < size; at += kPieceBytes) {
       const std::size_t n = std::min(kPieceBytes, size - at);
       const auto give = [&] {
@@ -159,7 +169,7 @@ struct Copy {
       };
       Status s = give();
       if (s.code() == Code::busy) {  // as much is open as can be
-        if (Status done = queue.wait(queue.last(), gpu::kForever); !done) return done;
+        if (Status done = settle(queue, limit_ns); !done) return done;
         s = give();
       }
       if (!s) return s;
@@ -171,7 +181,7 @@ struct Copy {
   Status between_hosts(gpu::Stream& queue) const {
     std::byte *const a = host(to, dst), *const b = host(from, src);
     if (!a || !b) return elsewhere();
-    if (Status s = queue.wait(queue.last(), gpu::kForever); !s) return s;
+    if (Status s = settle(queue, limit_ns); !s) return s;
     std::memmove(a, b, size);
     return {};
   }
@@ -196,11 +206,12 @@ Status copy(Context& c, void* dst, const void* src, std::size_t size, gpuio_stre
             size,
             std::move(*to),
             std::move(*from),
-            &(*stream)->device()};
+            &(*stream)->device(),
+            c.limit_ns()};
   if (work.dst < work.src + size && work.src < work.dst + size)
     return error(Code::invalid_arg, "the two ranges of {} bytes overlap; copy through other memory", size);
   if (Status s = (*stream)->enqueue(std::move(work)); !s) return s;
-  return wait ? (*stream)->synchronize() : Status();
+  return wait ? (*stream)->synchronize(c.limit()) : Status();
 }
 
 // One fill, as a copy is.
@@ -210,6 +221,7 @@ struct Fill {
   std::size_t size;
   Memory::Found to;
   const gpu::Device* device;
+  std::uint64_t limit_ns;
 
   Status operator()(gpu::Stream& queue) const {
     if (to.block && to.block->device == device) return queue.fill(*to.block->buffer, to.offset, size, value);
@@ -221,7 +233,7 @@ struct Fill {
       Borrowed target(host, size);
       return queue.fill(target, 0, size, value);
     }
-    if (Status s = queue.wait(queue.last(), gpu::kForever); !s) return s;
+    if (Status s = settle(queue, limit_ns); !s) return s;
     std::memset(host, value, size);
     return {};
   }
@@ -235,7 +247,7 @@ Status fill(Context& c, void* memory, std::uint8_t value, std::size_t size, gpui
   if (!to) return std::move(to).error();
   if (size == 0) return {};
   return (*stream)->enqueue(
-      Fill{static_cast<std::byte*>(memory), value, size, std::move(*to), &(*stream)->device()});
+      Fill{static_cast<std::byte*>(memory), value, size, std::move(*to), &(*stream)->device(), c.limit_ns()});
 }
 
 }  // namespace

@@ -68,7 +68,7 @@ class Call {
   template <class Operation>
   Status block(const Operation& operation) {
     if (!status_) return status_;
-    if (Status s = stream_->synchronize(); !s) return s;
+    if (Status s = stream_->synchronize(context_.limit()); !s) return s;
     return operation(kernels());
   }
 

@@ -17,10 +17,10 @@ Status with_proxy(Context& c, gpuio_proxy_t handle, Body&& body) {
   if (!proxy) return std::move(proxy).error();
   std::atomic<bool> stop{false};
   const InFlight::Entry entry(c.in_flight, stop);
-  const paging::Patience patience{.cancel = &stop};
-  auto use = (*proxy)->arrays().use(patience);
+  const Limit limit = c.limit();
+  auto use = (*proxy)->arrays().use({.timeout_ns = limit.left_ns(), .cancel = &stop});
   if (!use) return std::move(use).error();
-  return body(**proxy, *use, patience);
+  return body(**proxy, *use, paging::Patience{.timeout_ns = limit.left_ns(), .cancel = &stop});
 }
 
 Status create(Context& c, const char* uri, std::size_t size, gpuio_proxy_t* handle) {
@@ -30,12 +30,25 @@ Status create(Context& c, const char* uri, std::size_t size, gpuio_proxy_t* hand
   if (!opened) return std::move(opened).error();
   std::atomic<bool> stop{false};
   const InFlight::Entry entry(c.in_flight, stop);
-  auto use = (*arrays)->use({.cancel = &stop});
+  auto use = (*arrays)->use({.timeout_ns = c.limit_ns(), .cancel = &stop});
   if (!use) return std::move(use).error();
   auto array = (*use)->open(std::move(*opened), 1, size);
   if (!array) return std::move(array).error();
   *handle = c.proxies.add(std::make_shared<Proxy>(*arrays, *array));
   return {};
+}
+
+// Until what the stream was given before has been done: it may write what is to be read. The cache is not in
+// use meanwhile, as what is in the stream may need it.
+Status after_stream(Context& c, gpuio_stream_t handle) {
+  if (Status blocked = c.may_block(); !blocked) return blocked;
+  auto stream = c.stream_of(handle);
+  if (!stream) return std::move(stream).error();
+  std::atomic<bool> stop{false};
+  const InFlight::Entry entry(c.in_flight, stop);
+  Status s = (*stream)->through([](gpu::Stream&) { return Status(); },
+                                {.timeout_ns = c.limit_ns(), .cancel = &stop});
+  return std::move(s).wrap("what the stream was given before");
 }
 
 void drop_window(Proxy& proxy) {
@@ -139,8 +152,8 @@ gpuio_error_t gpuio_proxy_unmap(gpuio_context_t ctx, gpuio_proxy_t proxy) {
 gpuio_error_t gpuio_proxy_prefetch(gpuio_context_t ctx, gpuio_proxy_t proxy, uint64_t offset, size_t size,
                                    gpuio_stream_t stream) {
   return call("gpuio_proxy_prefetch", ctx, [&](Context& c) {
-    if (stream)
-      if (auto found = c.streams.find(stream); !found) return std::move(found).error();
+    if (auto found = c.proxies.find(proxy); !found) return std::move(found).error();
+    if (Status s = after_stream(c, stream); !s) return s;
     return with_proxy(c, proxy, [&](Proxy& p, DeviceArrays::Use& use, const paging::Patience& patience) {
       return use->prefetch(p.array(), offset, size, patience);
     });

@@ -131,7 +131,8 @@ Status Request::give_to_stream(std::uint64_t flight) {
   return stream_->enqueue_task([self = shared_from_this(), flight] {
     self->begin();
     std::unique_lock lock(self->mutex_);
-    self->wait_for_end(lock, flight);
+    // Without a limit, as what comes after it must; whoever waits for the stream has one.
+    self->released_cv_.wait(lock, [&] { return self->ended(flight); });
   });
 }
 
@@ -221,10 +222,6 @@ void Request::finish(const Status& outcome, bool moved) {
   released_cv_.notify_all();
 }
 
-void Request::wait_for_end(std::unique_lock<std::mutex>& lock, std::uint64_t flight) {
-  released_cv_.wait(lock, [&] { return released_ >= flight || flight_ < flight; });
-}
-
 Status Request::wait(std::uint64_t timeout_us) {
   constexpr std::uint64_t kYearUs = 365ull * 86400 * 1'000'000;
   std::unique_lock lock(mutex_);
@@ -235,7 +232,7 @@ Status Request::wait(std::uint64_t timeout_us) {
     if (!flying()) return outcome_;
     return timeout_us ? context_.may_block() : error(Code::timeout, "the request is not complete yet");
   }
-  const auto done = [&] { return released_ >= flight || flight_ < flight; };
+  const auto done = [&] { return ended(flight); };
   if (timeout_us == std::numeric_limits<std::uint64_t>::max()) released_cv_.wait(lock, done);
   else if (!released_cv_.wait_for(lock, std::chrono::microseconds(std::min(timeout_us, kYearUs)), done))
     return error(Code::timeout, "the request is not complete after {} us, {} of {} bytes done; it goes on",
@@ -255,7 +252,7 @@ Status Request::cancel() {
   return {};
 }
 
-Status Request::end() {
+Status Request::end(const Limit& limit) {
   std::unique_lock lock(mutex_);
   if (released_ != flight_ && context_.in_callback())
     return error(Code::busy, "the request is in flight or calling back; destroy it outside of callbacks");
@@ -265,7 +262,11 @@ Status Request::end() {
     lock.unlock();
     (void)cancel();
     lock.lock();
-    wait_for_end(lock, flight);
+    if (!released_cv_.wait_for(lock, limit.left(), [&] { return ended(flight); })) {
+      ending_ = false;
+      return limit.late("the request was cancelled, but it or its callback has",
+                        "keep its memory, and destroy it again");
+    }
   }
   return {};
 }

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 
+#include "capi/limit.hpp"
 #include "capi/region.hpp"
 #include "capi/stream.hpp"
 #include "io/transfer.hpp"
@@ -29,8 +30,8 @@ class Request final : public io::Transfer, public std::enable_shared_from_this<R
   Status submit();
   Status wait(std::uint64_t timeout_us);
   Status cancel();
-  // Cancels it if need be, and waits until nothing touches it.
-  Status end();
+  // Cancels it if need be, and waits until nothing touches it; after TIMEOUT it is as before, but cancelled.
+  Status end(const Limit& limit);
 
   gpuio_request_status_t status();
   Result<gpuio_request_result_t> result();
@@ -50,7 +51,7 @@ class Request final : public io::Transfer, public std::enable_shared_from_this<R
   Status give_beside();
   void begin();
   void finish(const Status& outcome, bool moved);
-  void wait_for_end(std::unique_lock<std::mutex>& lock, std::uint64_t flight);
+  bool ended(std::uint64_t flight) const { return released_ >= flight || flight_ < flight; }
   gpuio_progress_t progress_now();
 
   Context& context_;

@@ -39,7 +39,7 @@ gpuio_error_t gpuio_request_destroy(gpuio_context_t ctx, gpuio_request_t request
     if (!request) return Status();
     auto found = c.requests.find(request);
     if (!found) return std::move(found).error();
-    if (Status s = (*found)->end(); !s) return s;
+    if (Status s = (*found)->end(c.limit()); !s) return s;
     auto taken = c.requests.remove(request);
     return taken ? Status() : std::move(taken).error();
   });

@@ -1,5 +1,10 @@
 #include "capi/stream.hpp"
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include "capi/context.hpp"
 
 namespace gpuio::capi {
@@ -19,15 +24,21 @@ Result<std::shared_ptr<Stream>> Stream::create(gpu::Device& device) {
   return std::make_shared<Stream>(device, std::move(*queue));
 }
 
-Stream::~Stream() { drain(); }
-
-void Stream::drain() {
+// Who ends it has waited for its work, so that its thread is about to end.
+Stream::~Stream() {
   {
     std::scoped_lock hold(mutex_);
     ending_ = true;
   }
   work_.notify_all();
   if (thread_.joinable()) thread_.join();
+}
+
+bool Stream::drain(const Limit& limit) {
+  std::unique_lock lock(mutex_);
+  ending_ = true;
+  work_.notify_all();
+  return !thread_.joinable() || progress_.wait_for(lock, limit.left(), [&] { return over_; });
 }
 
 Status Stream::enqueue(Operation operation) {
@@ -65,7 +76,7 @@ void Stream::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
     work_.wait(lock, [&] { return !tasks_.empty() || ending_; });
-    if (tasks_.empty()) return;
+    if (tasks_.empty()) break;
     Status s;
     {
       // Gone before it counts as finished: it may hold the last reference to what holds this stream.
@@ -81,6 +92,8 @@ void Stream::work() {
     if (!s.ok() && error_.ok()) error_ = std::move(s);
     progress_.notify_all();
   }
+  over_ = true;
+  progress_.notify_all();
 }
 
 Status Stream::run(std::variant<Operation, Task>& task) {
@@ -93,23 +106,29 @@ Status Stream::run(std::variant<Operation, Task>& task) {
     std::scoped_lock hold(queue_mutex_);
     last = queue_->last();
   }
-  Status before = wait(last);
+  // Without a limit, as it would break the order; whoever waits for this thread has one.
+  Status before = wait_for(last, gpu::kForever);
   std::get<Task>(task)();  // also when the device has failed: whoever gave it waits for it
   return before;
 }
 
-Status Stream::synchronize() {
+Status Stream::synchronize(const Limit& limit) {
   {
     std::unique_lock lock(mutex_);
     const std::uint64_t given = given_;
-    progress_.wait(lock, [&] { return finished_ >= given; });
+    if (!progress_.wait_for(lock, limit.left(), [&] { return finished_ >= given; }))
+      return limit.late(fmt::format("{} operations of the stream, the first of which waits for a request "
+                                    "or its callback, have",
+                                    given - finished_),
+                        "cancel the request, or wait again");
   }
   gpu::Point last;
   {
     std::scoped_lock hold(queue_mutex_);
     last = queue_->last();
   }
-  Status device = wait(last);
+  Status device = wait(last, limit);
+  if (device.code() == Code::timeout) return device;
   std::scoped_lock hold(mutex_);
   Status first = std::exchange(error_, {});
   return first.ok() ? device : first;
@@ -122,17 +141,60 @@ Result<bool> Stream::idle() {
   return queue_->reached(queue_->last());
 }
 
-Status Stream::wait(gpu::Point point) {
+Status Stream::wait(gpu::Point point, const Limit& limit) {
+  Status s = wait_for(point, limit.left_ns());
+  if (s.code() != Code::timeout) return s;
+  return limit.late("the stream's work on the device, a kernel or a copy, has", "wait again");
+}
+
+Status Stream::wait_for(gpu::Point point, std::uint64_t timeout_ns) {
+  const SteadyClock clock;
+  const Deadline deadline = Deadline::after(clock, timeout_ns);
   for (;;) {
     std::scoped_lock hold(queue_mutex_);
-    Status s = queue_->wait(point, kSliceNs);
-    if (s.code() != Code::timeout) return s;
+    const std::uint64_t left = deadline.remaining_ns(clock);
+    Status s = queue_->wait(point, std::min(left, kSliceNs));
+    if (s.code() != Code::timeout || left == 0) return s;
   }
 }
 
 Result<bool> Stream::reached(gpu::Point point) {
   std::scoped_lock hold(queue_mutex_);
   return queue_->reached(point);
+}
+
+Status Stream::through(Operation operation, const paging::Patience& patience) {
+  struct Done {
+    std::atomic<bool> given{false};  // releases what follows
+    gpu::Point point = 0;
+    Status status;
+  };
+  const auto done = std::make_shared<Done>();
+  const std::uint64_t start_ns = SteadyClock().now_ns();
+  Status s = enqueue([done, operation = std::move(operation)](gpu::Stream& queue) mutable {
+    done->status = operation(queue);
+    done->point = queue.last();
+    Status answer = done->status;
+    done->given.store(true, std::memory_order_release);
+    return answer;
+  });
+  if (!s) return s;
+  for (unsigned turn = 0;; ++turn) {
+    if (done->given.load(std::memory_order_acquire)) {
+      if (!done->status) return done->status;
+      auto is = reached(done->point);
+      if (!is) return std::move(is).error();
+      if (*is) return {};
+    }
+    if (patience.cancel && patience.cancel->load(std::memory_order_relaxed))
+      return error(Code::canceled, "cancelled; what was launched goes on until the stream is synchronized");
+    if (SteadyClock().now_ns() - start_ns >= patience.timeout_ns)
+      return error(Code::timeout, "not finished after {} ms; what was launched goes on",
+                   patience.timeout_ns / 1'000'000);
+    // At first often, as most launches are short.
+    if (turn < 64) std::this_thread::yield();
+    else std::this_thread::sleep_for(std::chrono::microseconds(turn < 256 ? 20 : 200));
+  }
 }
 
 Result<double> Stream::elapsed_ms(gpu::Point from, gpu::Point to) {
@@ -152,10 +214,11 @@ void Beside::end(std::uint64_t number) {
   ended_.notify_all();
 }
 
-void Beside::wait() {
+bool Beside::wait(const Limit& limit) {
   std::unique_lock lock(mutex_);
   const std::uint64_t begun = numbers_;
-  ended_.wait(lock, [&] { return numbers_open_.empty() || *numbers_open_.begin() > begun; });
+  return ended_.wait_for(lock, limit.left(),
+                         [&] { return numbers_open_.empty() || *numbers_open_.begin() > begun; });
 }
 
 bool Beside::empty() {
@@ -190,14 +253,16 @@ namespace {
 
 Status synchronize(Context& c, gpuio_stream_t stream) {
   if (Status s = c.may_block(); !s) return s;
+  const Limit limit = c.limit();
   if (stream) {
     auto found = c.streams.find(stream);
-    return found ? (*found)->synchronize() : std::move(found).error();
+    return found ? (*found)->synchronize(limit) : std::move(found).error();
   }
-  c.beside.wait();
+  if (!c.beside.wait(limit))
+    return limit.late("a request without a stream, or its callback, has", "cancel it, or wait again");
   Status first;
   for (const auto& each : c.default_streams())
-    if (Status s = each->synchronize(); first.ok()) first = std::move(s);
+    if (Status s = each->synchronize(limit); first.ok()) first = std::move(s);
   return first;
 }
 
@@ -240,10 +305,12 @@ gpuio_error_t gpuio_stream_destroy(gpuio_context_t ctx, gpuio_stream_t stream) {
   return call("gpuio_stream_destroy", ctx, [&](Context& c) {
     if (!stream) return Status();
     if (Status s = c.may_block(); !s) return s;
+    auto found = c.streams.find(stream);
+    if (!found) return std::move(found).error();
+    // Its errors were for whoever asked before.
+    if (Status s = (*found)->synchronize(c.limit()); s.code() == Code::timeout) return s;
     auto taken = c.streams.remove(stream);
-    if (!taken) return std::move(taken).error();
-    (void)(*taken)->synchronize();  // its errors were for whoever asked before
-    return Status();
+    return taken ? Status() : std::move(taken).error();
   });
 }
 

@@ -8,7 +8,7 @@
 //
 //   auto stream = *Stream::create(*device);
 //   stream->enqueue([&](gpu::Stream& q) { return q.fill(buffer, 0, 64, 1); });
-//   Status s = stream->synchronize();
+//   Status s = stream->synchronize(context.limit());
 #pragma once
 
 #include <condition_variable>
@@ -20,8 +20,10 @@
 #include <variant>
 
 #include "base/platform/thread.hpp"
+#include "capi/limit.hpp"
 #include "gpu/device.hpp"
 #include "ops/plan.hpp"
+#include "paging/arrays.hpp"
 
 namespace gpuio::capi {
 
@@ -39,18 +41,22 @@ class Stream {
   ops::Workspace& workspace() { return workspace_; }
   Status enqueue(Operation operation);
   Status enqueue_task(Task task);
-  // All that was given so far; blocks. The first error since the last synchronize.
-  Status synchronize();
+  // Does the operation, and waits until the device has done it, or patience ends: then it goes on.
+  Status through(Operation operation, const paging::Patience& patience);
+  // All that was given so far; blocks. The first error since the last synchronize, or TIMEOUT.
+  Status synchronize(const Limit& limit);
   Result<bool> idle();
 
-  Status wait(gpu::Point point);
+  Status wait(gpu::Point point, const Limit& limit);
   Result<bool> reached(gpu::Point point);
   Result<double> elapsed_ms(gpu::Point from, gpu::Point to);
-  // Ends the stream's own thread, when what was given is done. Nothing may be given afterwards.
-  void drain();
+  // Ends the stream's own thread, when what was given is done. Nothing may be given afterwards. False when
+  // that takes longer than the limit; then it may be called again.
+  bool drain(const Limit& limit);
 
  private:
   void work();
+  Status wait_for(gpu::Point point, std::uint64_t timeout_ns);
   bool at_rest() const { return tasks_.empty() && !running_; }
   Status run(std::variant<Operation, Task>& task);
 
@@ -62,8 +68,8 @@ class Stream {
   std::mutex mutex_;  // over all that follows
   std::condition_variable work_, progress_;
   std::deque<std::variant<Operation, Task>> tasks_;
-  bool running_ = false, ending_ = false;
-  std::uint64_t given_ = 0, finished_ = 0;  // of tasks_, since the beginning
+  bool running_ = false, ending_ = false, over_ = false;  // over_: the thread has nothing to do any more
+  std::uint64_t given_ = 0, finished_ = 0;                // of tasks_, since the beginning
   Status error_;
   Thread thread_;  // from the first task on
 };
@@ -73,7 +79,7 @@ class Beside {
  public:
   std::uint64_t begin();  // a number for its end
   void end(std::uint64_t number);
-  void wait();  // for all that has begun so far
+  bool wait(const Limit& limit);  // for all that has begun so far; false when that takes longer
   bool empty();
 
  private:

@@ -12,6 +12,7 @@ namespace {
 // While operations are in flight the thread sleeps in their queue, which a new command cannot end: so it
 // looks this often.
 constexpr std::uint64_t kLookNs = 100'000;
+constexpr std::uint64_t kYearNs = 365ull * 86400 * 1'000'000'000;
 constexpr std::uint64_t kRestNs = 3'600'000'000'000;  // with nothing to do: an hour is as good as for ever
 
 }  // namespace
@@ -24,15 +25,18 @@ Result<std::unique_ptr<TransferService>> TransferService::start(const TransferOp
   return service;
 }
 
-TransferService::~TransferService() { stop(); }
-
-void TransferService::stop() {
-  {
-    std::scoped_lock hold(mutex_);
-    stopping_ = true;
-  }
-  given_.notify_one();
+// Nothing may touch what it has given to the engines once it is gone: so without a limit.
+TransferService::~TransferService() {
+  (void)stop(0);
   if (thread_.joinable()) thread_.join();
+}
+
+bool TransferService::stop(std::uint64_t timeout_ns) {
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
+  given_.notify_one();
+  return ended_.wait_for(lock, std::chrono::nanoseconds(std::min(timeout_ns, kYearNs)),
+                         [&] { return over_; });
 }
 
 Status TransferService::submit(std::shared_ptr<Transfer> transfer) {
@@ -75,9 +79,12 @@ void TransferService::run() {
     const bool stopping = take_commands();
     if (stopping) transfers_.cancel_all();
     const bool moved = transfers_.poll();
-    if (stopping && transfers_.idle()) return;
+    if (stopping && transfers_.idle()) break;
     if (!moved) rest(stopping);
   }
+  std::scoped_lock hold(mutex_);
+  over_ = true;
+  ended_.notify_all();
 }
 
 // Whether it is time to end.

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <thread>
 
@@ -113,12 +114,34 @@ TEST(TransferService, EndingCancelsWhatIsInFlightAndRefusesTheRest) {
     ASSERT_TRUE(f.service->submit(all.back()).ok());
   }
   const Ticker ticker(frozen);
-  f.service->stop();
+  EXPECT_TRUE(f.service->stop(~std::uint64_t{0}));
   for (auto& t : all) {
     EXPECT_EQ(t->finishes, 1);
     EXPECT_EQ(t->outcome().code(), Code::canceled);
   }
   EXPECT_EQ(f.service->submit(f.read(memory)).code(), Code::canceled);
+}
+
+// What is told of its end takes its time.
+struct Holding final : Waitable {
+  std::atomic<bool> released{false};
+  void on_finish() override {
+    while (!released) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    Waitable::on_finish();
+  }
+};
+
+TEST(TransferService, EndingIsBoundedAndMayBeAskedForAgain) {
+  Fixture f;
+  std::byte memory[512];
+  auto t = f.read<Holding>(memory);
+  ASSERT_TRUE(f.service->submit(t).ok());
+  EXPECT_FALSE(f.service->stop(20'000'000));
+  EXPECT_EQ(f.service->submit(f.read(memory)).code(), Code::canceled);
+  EXPECT_EQ(t->finishes, 0);
+  t->released = true;
+  EXPECT_TRUE(f.service->stop(~std::uint64_t{0}));
+  EXPECT_EQ(t->finishes, 1);
 }
 
 TEST(TransferService, BoundedInHowMuchItTakes) {

@@ -91,6 +91,47 @@ static void prefetch_brings_pages(void) {
   OK(gpuio_proxy_destroy(ctx, proxy));
 }
 
+static gpuio_request_t in_stream(gpuio_stream_t stream, gpuio_memory_region_t* src,
+                                 gpuio_memory_region_t* dst, uint64_t rate) {
+  gpuio_request_t request;
+  const gpuio_request_params_t params = {
+      .type = GPUIO_REQ_COPY, .src = src, .dst = dst, .length = src->length, .stream = stream, .async = true};
+  NEED(gpuio_request_create(ctx, &params, &request));
+  NEED(gpuio_request_modify(ctx, request, 0, rate));
+  NEED(gpuio_request_submit(ctx, request));
+  return request;
+}
+
+// The stream has something slow to do, then a write of what is to be brought.
+static void prefetch_follows_its_stream(void) {
+  static unsigned char slow[2][2 << 20], fresh[16 * PAGE], got[16 * PAGE];
+  gpuio_handle_t file;
+  gpuio_memory_region_t from, to, src, dst;
+  gpuio_stream_t stream;
+  gpuio_proxy_stats_t stats;
+  gpuio_proxy_t proxy = open_file(64 * PAGE, 0);
+  memset(fresh, 0xA5, sizeof fresh);
+  NEED(gpuio_open(ctx, path, GPUIO_OPEN_WRITE, &file));
+  NEED(gpuio_handle_region(ctx, file, 0, sizeof fresh, GPUIO_MEM_WRITE, &dst));
+  NEED(gpuio_register_memory(ctx, fresh, sizeof fresh, GPUIO_MEM_READ, &src));
+  NEED(gpuio_register_memory(ctx, slow[0], sizeof slow[0], GPUIO_MEM_READ, &from));
+  NEED(gpuio_register_memory(ctx, slow[1], sizeof slow[1], GPUIO_MEM_WRITE, &to));
+  NEED(gpuio_stream_create(ctx, &stream, GPUIO_STREAM_DEFAULT));
+  gpuio_request_t first = in_stream(stream, &from, &to, 8 << 20), second = in_stream(stream, &src, &dst, 0);
+  OK(gpuio_proxy_prefetch(ctx, proxy, 0, 16 * PAGE, stream));
+  OK(gpuio_proxy_get_stats(ctx, proxy, &stats));
+  CHECK(stats.prefetches == 16);
+  OK(gpuio_proxy_read(ctx, proxy, 0, got, sizeof got));
+  CHECK(memcmp(got, fresh, sizeof got) == 0);
+  CHECK_CODE(GPUIO_ERROR_INVALID_ARG, gpuio_proxy_prefetch(ctx, proxy, 0, 1, (gpuio_stream_t)(void*)&stats));
+  OK(gpuio_request_destroy(ctx, first));
+  OK(gpuio_request_destroy(ctx, second));
+  OK(gpuio_stream_destroy(ctx, stream));
+  OK(gpuio_close(ctx, file));
+  for (int i = 0; i < 3; ++i) OK(gpuio_unregister_memory(ctx, i == 0 ? &src : i == 1 ? &from : &to));
+  OK(gpuio_proxy_destroy(ctx, proxy));
+}
+
 static void mapped_while_it_fits(void) {
   void *window, *again;
   gpuio_proxy_t proxy = open_file(CACHE - 3, 0), other, larger;
@@ -163,6 +204,7 @@ int main(void) {
   RUN(a_prefix_of_the_file);
   RUN(what_cannot_be_an_array);
   RUN(prefetch_brings_pages);
+  RUN(prefetch_follows_its_stream);
   RUN(mapped_while_it_fits);
   RUN(cut_off_while_open);
   RUN(policies);
