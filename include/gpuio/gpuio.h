@@ -551,8 +551,8 @@ typedef struct {
   double bandwidth_gbps;  // 10^9 bytes a second
   uint64_t bytes_read, bytes_written;
   double latency_avg_us, latency_p50_us, latency_p99_us;
-  uint64_t cache_hits, cache_misses;
-  double cache_hit_rate;  // 0 before any access
+  uint64_t cache_hits, cache_misses;  // of all arrays, counted as in gpuio_proxy_stats_t
+  double cache_hit_rate;              // 0 before any access
 } gpuio_stats_t;
 
 GPUIO_API gpuio_error_t gpuio_get_stats(gpuio_context_t ctx, gpuio_stats_t* stats);

@@ -34,6 +34,7 @@ Status create(Context& c, const char* uri, std::size_t size, gpuio_proxy_t* hand
   if (!use) return std::move(use).error();
   auto array = (*use)->open(std::move(*opened), 1, size);
   if (!array) return std::move(array).error();
+  c.stats.watch((*use)->share_counters(*array));
   *handle = c.proxies.add(std::make_shared<Proxy>(*arrays, *array));
   return {};
 }

@@ -28,12 +28,34 @@ void Stats::forget() {
   if (--in_flight_ == 0) busy_ns_ += clock_.now_ns() - busy_since_ns_;
 }
 
+void Stats::watch(std::shared_ptr<const paging::ArrayCounters> array) {
+  std::scoped_lock hold(mutex_);
+  (void)pages();  // lets go of arrays that are gone
+  arrays_.push_back(std::move(array));
+}
+
+Stats::Pages Stats::pages() {
+  std::erase_if(arrays_, [&](const auto& array) {
+    if (array.use_count() > 1) return false;
+    ended_.hits += array->hits.value();
+    ended_.misses += array->misses.value();
+    return true;
+  });
+  Pages all = ended_;
+  for (const auto& array : arrays_) {
+    all.hits += array->hits.value();
+    all.misses += array->misses.value();
+  }
+  return all;
+}
+
 void Stats::reset() {
   for (Counter* c : {&submitted_, &completed_, &failed_, &cancelled_, &read_, &written_}) c->reset();
   latency_ns_.reset();
   std::scoped_lock hold(mutex_);
   busy_ns_ = 0;
   busy_since_ns_ = clock_.now_ns();
+  reset_ = pages();
 }
 
 void Stats::fill(gpuio_stats_t* stats) {
@@ -51,6 +73,11 @@ void Stats::fill(gpuio_stats_t* stats) {
   const std::uint64_t busy = busy_ns_ + (in_flight_ ? clock_.now_ns() - busy_since_ns_ : 0);
   if (busy)
     stats->bandwidth_gbps = static_cast<double>(stats->bytes_read + stats->bytes_written) / double(busy);
+  const Pages all = pages();
+  stats->cache_hits = all.hits - reset_.hits;
+  stats->cache_misses = all.misses - reset_.misses;
+  if (const std::uint64_t counted = stats->cache_hits + stats->cache_misses)
+    stats->cache_hit_rate = double(stats->cache_hits) / double(counted);
 }
 
 }  // namespace gpuio::capi

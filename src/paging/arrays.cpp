@@ -115,7 +115,7 @@ Result<Array> Arrays::open(io::Opened opened, std::uint32_t element_bytes, std::
                 "{} holds {} bytes and the array would have {}; ask for at most what is there", info->path,
                 info->size, bytes);
   if (bytes == 0) bytes = info->size;
-  auto counters = std::make_unique<ArrayCounters>();
+  auto counters = std::make_shared<ArrayCounters>();
   auto range = space_->map(*opened.engine, *opened.target, 0, bytes, counters.get());
   if (!range) return fail(std::move(range).error().wrap(info->path));
   held_.emplace(range->first, Held{opened.engine, std::move(opened.target), std::move(counters)});

@@ -111,6 +111,10 @@ class Arrays {
   // Forgets the array and its pages.
   void close(const Array& array);
   const ArrayCounters& counters(const Array& array) const { return *array.range.counters; }
+  // For who looks at them from other threads, or when the array is gone.
+  std::shared_ptr<const ArrayCounters> share_counters(const Array& array) const {
+    return held_.at(array.range.first).counters;
+  }
   std::uint64_t pages_resident(const Array& array) const;
   std::uint64_t page_bytes() const { return cache_->page_bytes(); }
 
@@ -133,7 +137,7 @@ class Arrays {
   struct Held {
     io::Engine* engine;
     std::unique_ptr<io::Target> target;
-    std::unique_ptr<ArrayCounters> counters;
+    std::shared_ptr<ArrayCounters> counters;
   };
   Arrays(gpu::Device& device, const ArraysOptions& options);
   template <class Make>

@@ -132,6 +132,29 @@ static void prefetch_follows_its_stream(void) {
   OK(gpuio_proxy_destroy(ctx, proxy));
 }
 
+static void the_context_counts_all_arrays(void) {
+  unsigned char got[3 * PAGE];
+  gpuio_stats_t stats;
+  gpuio_proxy_t one = open_file(8 * PAGE, 0), two;
+  NEED(gpuio_proxy_create(ctx, path, 0, &two));
+  OK(gpuio_reset_stats(ctx));
+  OK(gpuio_get_stats(ctx, &stats));
+  CHECK(stats.cache_hits == 0 && stats.cache_misses == 0 && stats.cache_hit_rate == 0);
+  OK(gpuio_proxy_read(ctx, one, 0, got, 3 * PAGE));
+  OK(gpuio_proxy_read(ctx, one, 0, got, 1));
+  OK(gpuio_proxy_read(ctx, two, 0, got, 1));
+  OK(gpuio_get_stats(ctx, &stats));
+  CHECK(stats.cache_hits == 1 && stats.cache_misses == 4 && stats.cache_hit_rate == 0.2);
+  OK(gpuio_proxy_destroy(ctx, one));  // what it counted stays
+  OK(gpuio_proxy_read(ctx, two, 0, got, 1));
+  OK(gpuio_get_stats(ctx, &stats));
+  CHECK(stats.cache_hits == 2 && stats.cache_misses == 4);
+  OK(gpuio_reset_stats(ctx));
+  OK(gpuio_proxy_destroy(ctx, two));
+  OK(gpuio_get_stats(ctx, &stats));
+  CHECK(stats.cache_hits == 0 && stats.cache_misses == 0);
+}
+
 static void mapped_while_it_fits(void) {
   void *window, *again;
   gpuio_proxy_t proxy = open_file(CACHE - 3, 0), other, larger;
@@ -205,6 +228,7 @@ int main(void) {
   RUN(what_cannot_be_an_array);
   RUN(prefetch_brings_pages);
   RUN(prefetch_follows_its_stream);
+  RUN(the_context_counts_all_arrays);
   RUN(mapped_while_it_fits);
   RUN(cut_off_while_open);
   RUN(policies);
