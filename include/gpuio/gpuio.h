@@ -488,8 +488,9 @@ typedef struct {
 
 // The first `size` bytes of what the URI names, 0 for all of it, as a read-only array of the current device.
 // Nothing is read yet. INVALID_ARG when the target is empty or holds fewer. All arrays of a device share one
-// cache (paging.cache_size and paging.page_size of the configuration), which the first one makes. Blocks
-// while the target is opened. Ends with gpuio_proxy_destroy.
+// cache (paging.cache_size and paging.page_size of the configuration), which the first one makes. Pages come
+// past the system's cache where io.direct is "always" or the URI says direct=true, and the file system can.
+// Blocks while the target is opened. Ends with gpuio_proxy_destroy.
 GPUIO_API gpuio_error_t gpuio_proxy_create(gpuio_context_t ctx, const char* uri, size_t size,
                                            gpuio_proxy_t* proxy);
 // Ends its window too. Blocks while a kernel uses the device's cache; BUSY while one uses this array.

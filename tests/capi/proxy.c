@@ -3,6 +3,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define PAGE 4096
@@ -155,6 +157,62 @@ static void the_context_counts_all_arrays(void) {
   CHECK(stats.cache_hits == 0 && stats.cache_misses == 0);
 }
 
+// How many pages of the file the system has in its cache.
+static size_t cached_pages(size_t pages) {
+  unsigned char there[64];
+  const int fd = open(path, O_RDONLY);
+  void* const view = mmap(NULL, pages * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+  size_t count = 0;
+  CHECK(fd >= 0 && view != MAP_FAILED && pages <= sizeof there && mincore(view, pages * PAGE, there) == 0);
+  for (size_t i = 0; i < pages; ++i) count += there[i] & 1;
+  munmap(view, pages * PAGE);
+  close(fd);
+  return count;
+}
+static void drop_cached(void) {
+  const int fd = open(path, O_RDWR);
+  CHECK(fd >= 0 && fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+  close(fd);
+}
+// Reads all of it by the URI and answers how much of it the system then has cached.
+static size_t cached_after_reading(gpuio_context_t in, const char* parameter) {
+  static unsigned char got[48 * PAGE];
+  char uri[100];
+  gpuio_proxy_t proxy;
+  snprintf(uri, sizeof uri, "file://%s%s", path, parameter);
+  NEED(gpuio_proxy_create(in, uri, 0, &proxy));
+  drop_cached();
+  OK(gpuio_proxy_read(in, proxy, 0, got, sizeof got));
+  CHECK(holds(got, 0, sizeof got));
+  OK(gpuio_proxy_prefetch(in, proxy, 0, 4 * PAGE, NULL));
+  OK(gpuio_proxy_destroy(in, proxy));
+  return cached_pages(48);
+}
+static void direct_is_obeyed(void) {
+  gpuio_context_t always, never;
+  gpuio_handle_t handle;
+  write_file(48 * PAGE);
+  drop_cached();
+  if (gpuio_open(ctx, path, GPUIO_OPEN_READ | GPUIO_OPEN_DIRECT, &handle) != GPUIO_SUCCESS ||
+      cached_pages(48) != 0) {
+    printf("skipped: the file system of /tmp has no direct IO, or keeps what it has cached\n");
+    return;
+  }
+  OK(gpuio_close(ctx, handle));
+  CHECK(cached_after_reading(ctx, "") == 48);
+  CHECK(cached_after_reading(ctx, "?direct=true") == 0);
+  setenv("GPUIO_IO_DIRECT", "always", 1);
+  NEED(gpuio_init(&always, NULL));
+  setenv("GPUIO_IO_DIRECT", "never", 1);
+  NEED(gpuio_init(&never, NULL));
+  unsetenv("GPUIO_IO_DIRECT");
+  CHECK(cached_after_reading(always, "") == 0);
+  CHECK(cached_after_reading(always, "?direct=false") == 48);  // the URI wins
+  CHECK(cached_after_reading(never, "?direct=true") == 48);    // as if no file system could
+  OK(gpuio_finalize(always));
+  OK(gpuio_finalize(never));
+}
+
 static void mapped_while_it_fits(void) {
   void *window, *again;
   gpuio_proxy_t proxy = open_file(CACHE - 3, 0), other, larger;
@@ -229,6 +287,7 @@ int main(void) {
   RUN(prefetch_brings_pages);
   RUN(prefetch_follows_its_stream);
   RUN(the_context_counts_all_arrays);
+  RUN(direct_is_obeyed);
   RUN(mapped_while_it_fits);
   RUN(cut_off_while_open);
   RUN(policies);
