@@ -88,10 +88,16 @@ class _Handle(Ending):
         self.close()
 
     def close(self) -> None:
-        """Waits for what is in it, if it is a stream. Again does nothing."""
+        """Waits for what is in it, if it is a stream: after wait.limit_ms of the configuration, ten minutes, raises
+        GPUIOError(TIMEOUT), and it is as before. Again does nothing."""
         handle, self._handle = self._handle, 0
         if handle and not self._gpu.closed:
-            getattr(self._gpu._core, f"destroy_{self._kind}")(handle)
+            try:
+                getattr(self._gpu._core, f"destroy_{self._kind}")(handle)
+            except GPUIOError as e:
+                if e.code == ErrorCode.TIMEOUT:
+                    self._handle = handle
+                raise
 
     def __del__(self) -> None:
         try:
@@ -331,11 +337,11 @@ class GPU(Ending):
         return made
 
     def close(self) -> None:
-        """Waits for what runs, then ends everything of this GPU; what was made from it is of no more use."""
-        if self.closed:
-            return
+        """Waits for what runs, then ends everything of this GPU; what was made from it is of no more use. Ctrl-C ends
+        the wait. GPUIOError(TIMEOUT) when it does not end in wait.limit_ms of the configuration: close it again."""
         try:
-            self.wait()
+            if not self.closed:
+                self.wait()
         finally:
             self.closed = True
             self._core.close()

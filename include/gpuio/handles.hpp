@@ -5,8 +5,9 @@
 //   float x = table[1'000'000'000];                               // reads one element
 //
 // Threading, blocking and errors are those of gpuio.h. Lifetime: whatever is made from a context keeps it, so
-// the order in which objects end does not matter; destructors throw nothing. Objects are move-only, except
-// Context, whose copies name the same one.
+// the order in which objects end does not matter; destructors throw nothing. One whose work does not end in
+// wait.limit_ms leaves it, with its memory, to the context. Objects are move-only, except Context, whose
+// copies name the same one.
 #pragma once
 
 #include <gpuio/gpuio.h>

@@ -119,7 +119,8 @@ class Context(Ending):
         self.finalize()
 
     def finalize(self) -> None:
-        """Ends what is in flight with CANCELED and frees all that was made from it. Again does nothing."""
+        """Ends what is in flight with CANCELED and frees all that was made from it. Again does nothing. After
+        GPUIOError(TIMEOUT), where what is in flight does not end in wait.limit_ms, it may be called again."""
         self._core.finalize()
 
     def get_device_count(self) -> int:

@@ -32,17 +32,19 @@ inline void check(gpuio_error_t e) {
   if (e != GPUIO_SUCCESS) throw Error{int(e), gpuio_last_error_message()};
 }
 
-// A context and what is made from it; whoever lets go last finalizes it. Finalizing twice is the library's to
-// refuse.
+// A context and what is made from it; whoever lets go last finalizes it. One that cannot end in time stays,
+// for what still runs in it.
 struct Owner {
   explicit Owner(gpuio_context_t c) : ctx(c) {}
-  ~Owner() { end(); }
+  ~Owner() { (void)end(); }
   Owner(const Owner&) = delete;
   Owner& operator=(const Owner&) = delete;
-  void end() {
-    if (ended) return;
-    ended = true;
-    gpuio_finalize(ctx);
+  // Without the GIL, where it was not finalized yet. After TIMEOUT it may be called again.
+  gpuio_error_t end() {
+    if (ended) return GPUIO_SUCCESS;
+    const gpuio_error_t e = gpuio_finalize(ctx);
+    ended = e != GPUIO_ERROR_TIMEOUT;
+    return ended ? GPUIO_SUCCESS : e;
   }
   const gpuio_context_t ctx;
   bool ended = false;
@@ -51,6 +53,12 @@ struct Owner {
 struct Context {
   std::shared_ptr<Owner> owner;
 };
+
+// Of memory that the library may use for longer than anybody waits: it is never freed.
+template <class Array>
+void keep_for_ever(const Array& array) {
+  [[maybe_unused]] auto* const kept = new Array(array);
+}
 
 void bind_context(nb::module_& m);
 void bind_file(nb::module_& m);

@@ -83,8 +83,12 @@ void bind_context(nb::module_& m) {
                   nb::arg("credentials_path").none())
       .def("finalize",
            [](Context& c) {
-             nb::gil_scoped_release others;  // it waits for what is in flight
-             c.owner->end();
+             gpuio_error_t e;
+             {
+               nb::gil_scoped_release others;  // it waits for what is in flight
+               e = c.owner->end();
+             }
+             check(e);
            })
       .def("device_count",
            [](const Context& c) {

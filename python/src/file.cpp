@@ -54,10 +54,10 @@ class File {
   }
 
   uint64_t read_into(uint64_t offset, const Target& out) {
-    return transfer(GPUIO_REQ_READ, offset, out.data(), out.nbytes());
+    return transfer(GPUIO_REQ_READ, offset, out.data(), out);
   }
   uint64_t write_from(uint64_t offset, const Source& data) {
-    return transfer(GPUIO_REQ_WRITE, offset, const_cast<void*>(data.data()), data.nbytes());
+    return transfer(GPUIO_REQ_WRITE, offset, const_cast<void*>(data.data()), data);
   }
 
  private:
@@ -70,13 +70,19 @@ class File {
     gpuio_context_t ctx;
     gpuio_memory_region_t region{};
   };
+  template <class Array>
   struct Request {
-    explicit Request(gpuio_context_t c) : ctx(c) {}
+    Request(gpuio_context_t c, const Array& used) : ctx(c), array(used) {}
     ~Request() {
-      nb::gil_scoped_release others;  // waits for what was cancelled
-      gpuio_request_destroy(ctx, handle);
+      gpuio_error_t e;
+      {
+        nb::gil_scoped_release others;  // waits for what was cancelled
+        e = gpuio_request_destroy(ctx, handle);
+      }
+      if (e == GPUIO_ERROR_TIMEOUT) keep_for_ever(array);
     }
     gpuio_context_t ctx;
+    const Array& array;
     gpuio_request_t handle = nullptr;
   };
 
@@ -85,8 +91,10 @@ class File {
     return handle_;
   }
 
-  uint64_t transfer(gpuio_request_type_t type, uint64_t offset, void* memory, std::size_t bytes) {
+  template <class Array>
+  uint64_t transfer(gpuio_request_type_t type, uint64_t offset, void* memory, const Array& array) {
     const gpuio_context_t ctx = owner_->ctx;
+    const std::size_t bytes = array.nbytes();
     const bool reads = type == GPUIO_REQ_READ;
     const gpuio_handle_t handle = open_handle();
     if (bytes == 0) return 0;
@@ -100,7 +108,7 @@ class File {
     params.dst = reads ? &ours.region : &theirs.region;
     params.length = bytes;
     params.async = true;
-    Request request(ctx);
+    Request<Array> request(ctx, array);
     check(gpuio_request_create(ctx, &params, &request.handle));
     check(gpuio_request_submit(ctx, request.handle));
     for (;;) {

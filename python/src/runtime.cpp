@@ -61,8 +61,12 @@ class Gpu {
   std::uint64_t memory() const { return info_.total_memory; }
   Handle context() const { return number(ctx()); }  // refused by the library once it is closed
   void close() {
-    nb::gil_scoped_release others;
-    owner_->end();
+    gpuio_error_t e;
+    {
+      nb::gil_scoped_release others;
+      e = owner_->end();
+    }
+    check(e);
   }
 
   // Memory.
@@ -76,8 +80,8 @@ class Gpu {
     return address;
   }
   void free(Handle memory) { check(gpuio_free(ctx(), as<void*>(memory))); }
-  void upload(Handle to, const Source& from) { copy(as<void*>(to), from.data(), from.nbytes()); }
-  void download(const Target& to, Handle from) { copy(to.data(), as<void*>(from), to.nbytes()); }
+  void upload(Handle to, const Source& from) { copy(as<void*>(to), from.data(), from.nbytes(), from); }
+  void download(const Target& to, Handle from) { copy(to.data(), as<void*>(from), to.nbytes(), to); }
   void fill(Handle memory, std::uint8_t value, std::uint64_t bytes, Handle stream) {
     check(gpuio_memset_async(ctx(), as<void*>(memory), value, bytes, as<gpuio_stream_t>(stream)));
   }
@@ -189,8 +193,12 @@ class Gpu {
     return number(made);
   }
   void destroy_stream(Handle stream) {
-    nb::gil_scoped_release others;
-    gpuio_stream_destroy(ctx(), as<gpuio_stream_t>(stream));
+    gpuio_error_t e;
+    {
+      nb::gil_scoped_release others;
+      e = gpuio_stream_destroy(ctx(), as<gpuio_stream_t>(stream));
+    }
+    check(e);
   }
   bool idle(Handle stream) const {
     bool answer = false;
@@ -242,13 +250,15 @@ class Gpu {
       if (id == id_) return true;
     return false;
   }
-  void copy(void* to, const void* from, std::size_t bytes) {
+  template <class Array>
+  void copy(void* to, const void* from, std::size_t bytes, const Array& array) {
     if (bytes == 0) return;
     gpuio_error_t e;
     {
       nb::gil_scoped_release others;
       e = gpuio_memcpy(ctx(), to, from, bytes, nullptr);
     }
+    if (e == GPUIO_ERROR_TIMEOUT) keep_for_ever(array);  // the copy goes on
     check(e);
   }
   // Asks until it says yes, at first often; other Python threads run, and signals are served.

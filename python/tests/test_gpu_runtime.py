@@ -329,6 +329,23 @@ def test_waits_have_a_bound_and_let_others_run(gpu, refused):
         gpu.wait(timeout=-1)
 
 
+def test_closing_a_stream_has_a_bound(monkeypatch, device, refused):
+    monkeypatch.setenv("GPUIO_WAIT_LIMIT_MS", "50")
+    with GPU(device) as gpu:
+        kernel, buffers, side = long_kernel(gpu)
+        stream = gpu.stream()
+        gpu.wait()
+        for _ in range(60):
+            gpu.dispatch(kernel, *buffers, groups=(side, side, 1), stream=stream)
+        with refused(ErrorCode.TIMEOUT, "wait.limit_ms", "wait again"):
+            stream.close()
+        stream.wait(timeout=300)  # it is as before
+        stream.close()
+        with refused(ErrorCode.INVALID_ARG, "this stream was closed"):
+            stream.wait()
+        assert buffers[2].read()[0, 0] == buffers[0].shape[0]
+
+
 def test_ctrl_c_ends_a_wait(gpu):
     buffers = keep_busy(gpu)
     threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT)).start()

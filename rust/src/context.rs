@@ -76,7 +76,8 @@ unsafe impl Sync for Owner {}
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // SAFETY: the last user of the context. Refused in a callback of its own: then it stays.
+        // SAFETY: the last user of the context. Refused in a callback of its own, and where something does not end:
+        // then it stays, for what still runs.
         unsafe { gpuio_finalize(self.0) };
     }
 }

@@ -222,7 +222,8 @@ impl<T: Element> Memory<T> {
         Err(Error::new(Code::InvalidArgument, message))
     }
 
-    /// Copies into its first elements. Blocks until they are there; `Busy` while something else has it.
+    /// Copies into its first elements. Blocks until they are there; `Busy` while something else has it. After
+    /// `Timeout`, which earlier work of the device can bring about, it still waits until nobody uses the slice.
     pub fn upload(&self, from: &[T]) -> Result<()> {
         self.check_len(from.len())?;
         let _use = Use::begin(&self.block, true)?;
@@ -231,7 +232,8 @@ impl<T: Element> Memory<T> {
         unsafe { self.copy(to, from.as_ptr() as *const c_void, std::mem::size_of_val(from)) }
     }
 
-    /// Copies its first elements. Blocks until they are there; `Busy` while something writes it.
+    /// Copies its first elements. Blocks until they are there; `Busy` while something writes it. `Timeout` as in
+    /// [`Memory::upload`].
     pub fn download(&self, to: &mut [T]) -> Result<()> {
         self.check_len(to.len())?;
         let _use = Use::begin(&self.block, false)?;
@@ -243,7 +245,13 @@ impl<T: Element> Memory<T> {
         if bytes == 0 {
             return Ok(());
         }
-        check(gpuio_memcpy(self.block.context.raw(), to, from, bytes, ptr::null_mut()))
+        let context = self.block.context.raw();
+        let outcome = check(gpuio_memcpy(context, to, from, bytes, ptr::null_mut()));
+        if outcome.as_ref().map_err(|e| e.code()) == Err(Code::Timeout) {
+            // A slice that was lent cannot be left to the copy, so there is no bound here.
+            while gpuio_stream_synchronize(context, ptr::null_mut()) == GPUIO_ERROR_TIMEOUT {}
+        }
+        outcome
     }
 
     /// A range of elements, for requests.

@@ -34,8 +34,8 @@ impl Queue {
         match outcome.as_ref().map_err(|e| e.code()) {
             // A lost device may still run what it was given: the memory is never anybody else's again.
             Err(Code::DeviceLost) => std::mem::forget(uses),
-            // Refused in a callback: nothing was waited for.
-            Err(Code::Busy) => self.pending().extend(uses),
+            // Refused in a callback, or not done in time: nothing has ended.
+            Err(Code::Busy | Code::Timeout) => self.pending().extend(uses),
             _ => drop(uses),
         }
         outcome
@@ -44,10 +44,9 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        let waited = self.synchronize();
-        // SAFETY: the last user of it.
-        unsafe { gpuio_stream_destroy(self.context.raw(), self.raw) };
-        if waited.map_err(|e| e.code()) == Err(Code::Busy) {
+        let _ = self.synchronize();
+        // SAFETY: the last user of it. Where it refuses, the stream goes on until its context ends.
+        if unsafe { gpuio_stream_destroy(self.context.raw(), self.raw) } != GPUIO_SUCCESS {
             std::mem::forget(std::mem::take(&mut *self.pending()));
         }
     }
@@ -73,7 +72,8 @@ impl Stream {
         self.0.pending().extend(uses);
     }
 
-    /// Blocks until all work given so far is done, and answers the first error among it.
+    /// Blocks until all work given so far is done, and answers the first error among it; or `Timeout` after
+    /// wait.limit_ms of the configuration, ten minutes: then it goes on, with its memory.
     pub fn synchronize(&self) -> Result<()> {
         self.0.synchronize()
     }

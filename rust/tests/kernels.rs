@@ -4,7 +4,9 @@ mod common;
 use std::time::Duration;
 
 use common::{cpu, kernel, pattern, TempFile};
-use gpuio::{Arg, Array, Code, Context, Event, Format, Kernel, Memory, Miss, Number, Options, Place, Source, Stream};
+use gpuio::{
+    Arg, Array, Code, Config, Context, Event, Format, Kernel, Memory, Miss, Number, Options, Place, Source, Stream,
+};
 
 fn vecadd_inputs(context: &Context, n: usize) -> [Memory<f32>; 3] {
     let make = || Memory::<f32>::new(context, n, Place::Pinned).unwrap();
@@ -178,6 +180,29 @@ fn a_run_over_an_array_times_out_and_is_cancelled() {
         }
         assert_eq!(running.join().unwrap().unwrap_err().code(), Code::Canceled);
     });
+}
+
+#[test]
+fn a_stream_that_is_waited_for_too_long_keeps_its_memory() {
+    let hasty = TempFile::new("hasty.toml", b"[wait]\nlimit_ms = 1\n");
+    let context = Context::with(&Config { config_file: Some(hasty.uri().into()), ..Config::default() }).unwrap();
+    context.set_device(Context::CPU).unwrap();
+    let (matmul, stream) = (kernel(&context, "adead_matmul"), Stream::new(&context).unwrap());
+    let make = || Memory::<f32>::new(&context, 64 * 64, Place::Pinned).unwrap();
+    let (a, b) = (make(), make());
+    a.write().unwrap().fill(1.0);
+    b.write().unwrap().fill(2.0);
+    let results: Vec<_> = (0..20).map(|_| make()).collect();
+    for c in &results {
+        stream.launch(&matmul, [60000, 1, 1], &[(&a).into(), (&b).into(), c.into()]).unwrap();
+    }
+    let late = stream.synchronize().unwrap_err();
+    assert_eq!(late.code(), Code::Timeout, "{late}");
+    assert_eq!(results[19].read().err().unwrap().code(), Code::Busy);
+    while let Err(late) = stream.synchronize() {
+        assert_eq!(late.code(), Code::Timeout, "{late}");
+    }
+    assert!(results.iter().all(|c| c.read().unwrap().iter().all(|&x| x == 128.0)));
 }
 
 #[test]
