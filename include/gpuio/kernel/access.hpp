@@ -42,6 +42,38 @@ struct HiddenParameters {
   std::vector<std::pair<u32, u32>> first_page{};
 };
 
+namespace detail {
+
+// Where a lane may be while it waits for a page, in an order in which the steps mostly follow each other:
+// until it has asked, and from then on. At::pin comes before both.
+inline constexpr u32 kAsking[] = {device::At::probe,       device::At::lease,  device::At::lock,
+                                  device::At::probe_again, device::At::unlock, device::At::post_control};
+inline constexpr u32 kAsked[] = {
+    device::At::wait,           device::At::read_status, device::At::read_hint, device::At::read_control,
+    device::At::publish_status, device::At::copy,        device::At::publish,   device::At::bypass_wait,
+    device::At::free_control,   device::At::free_lease,  device::At::turn,      device::At::drop};
+// Where it is not: letting go of a page is traced where that is done, the others are of writes, of bytes that
+// a lane of the host brings, and of more bytes than an element has.
+inline constexpr u32 kNotWaiting[] = {
+    device::At::mark_dirty, device::At::unpin,       device::At::flush_probe,
+    device::At::clean_load, device::At::clean,       device::At::say,
+    device::At::redirty,    device::At::unpin_frame, device::At::bypass_high};
+
+// A lane that comes to a place that nothing steps would stay there for ever.
+constexpr bool each_place_is_in_one_list() {
+  for (u32 at = 0; at < device::kSteps; ++at) {
+    const int lists = (at == device::At::pin) + traced::contains(kAsking, at) + traced::contains(kAsked, at) +
+                      traced::contains(kNotWaiting, at) + traced::contains(traced::kFollowing, at);
+    if (lists != 1 || (traced::contains(kAsking, at) && at >= device::At::wait)) return false;
+  }
+  return true;
+}
+static_assert(
+    each_place_is_in_one_list(),
+    "each place of the protocol is stepped, follows one other, or is not for waiting: one of the three");
+
+}  // namespace detail
+
 class DirectoryAccess {
  public:
   struct Try {
@@ -198,18 +230,14 @@ class DirectoryAccess {
     step(At::pin);
     traced::Directory::when(Word(At::pinned - 1) < Word(l.at), [&] { b.break_(); }, [] {});
     b.if_((Word(l.at) < Word(At::wait)).id);
-    steps(At::probe);
-    step(At::lease);
-    step(At::lock);
-    steps(At::probe_again);
-    step(At::unlock);
-    step(At::post_control);
+    for (const u32 at : detail::kAsking) {
+      if (at == At::probe || at == At::probe_again) steps(at);
+      else step(at);
+    }
     b.end_if();
-    for (const u32 at : {At::wait, At::read_status, At::read_hint, At::read_control, At::publish_status})
-      step(at);
-    if (m.stages()) step(At::copy);
-    for (const u32 at : {At::publish, At::bypass_wait, At::free_control, At::free_lease, At::turn, At::drop})
-      step(at);
+    for (const u32 at : detail::kAsked) {
+      if (at != At::copy || m.stages()) step(at);
+    }
     b.end_loop();
   }
 

@@ -37,6 +37,20 @@ struct Cell {
   }
 };
 
+// The places that one step alone leads to. access.hpp, which steps the others, holds the lists together.
+inline constexpr u32 kFollowing[] = {
+    device::At::undo,          device::At::lease_take, device::At::ticket,      device::At::claim_way,
+    device::At::write_request, device::At::begin_fill, device::At::post_what,   device::At::post_ask,
+    device::At::read_answer,   device::At::win,        device::At::drop_failed, device::At::bypass_low,
+    device::At::orphan};
+template <std::size_t N>
+constexpr bool contains(const u32 (&places)[N], u32 at) {
+  for (const u32 place : places) {
+    if (place == at) return true;
+  }
+  return false;
+}
+
 class Directory;
 
 // Where a lane is. A place that one step alone leads to is no value of the kernel: its code goes there.
@@ -129,16 +143,7 @@ class Directory {
   }
   // The code of one step, and of those that it alone leads to.
   constexpr void trace(u32 at) { trace<0>(at); }
-  static constexpr bool follows_one(u32 at) {
-    using device::At;
-    for (const u32 place :
-         {u32(At::undo), u32(At::lease_take), u32(At::ticket), u32(At::claim_way), u32(At::write_request),
-          u32(At::begin_fill), u32(At::post_what), u32(At::post_ask), u32(At::read_answer), u32(At::win),
-          u32(At::drop_failed), u32(At::bypass_low), u32(At::orphan)}) {
-      if (at == place) return true;
-    }
-    return false;
-  }
+  static constexpr bool follows_one(u32 at) { return contains(kFollowing, at); }
 
   constexpr Bool expired(const Lane&) {
     b_.pause();
