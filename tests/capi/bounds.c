@@ -1,5 +1,6 @@
 // Calls that have no timeout of their own: what they wait for does not end, and they say so after
-// wait.limit_ms. Then it ends, and the same calls succeed. On the CPU device, which is everywhere.
+// wait.limit_ms. Then it ends, and the same calls succeed. On the CPU device, which is everywhere, and once
+// on a Vulkan device.
 #define _POSIX_C_SOURCE 200809L
 #include <gpuio/gpuio_kernel.h>
 #include <pthread.h>
@@ -166,6 +167,50 @@ static void a_kernel_that_does_not_end(void) {
   CHECK(to[0] == 1);
 }
 
+// A GPU copies what the library does not know by waiting for what was before.
+static void a_gpu_that_is_busy(void) {
+  const char* const manifest = getenv("GPUIO_TEST_VULKAN_ICD");
+  if (!manifest) {
+#ifndef __SANITIZE_THREAD__  // which gets no driver
+    CHECK(!getenv("GPUIO_TEST_VULKAN_REQUIRED"));
+#endif
+    printf("skipped: GPUIO_TEST_VULKAN_ICD names no Vulkan driver; ./dev sets it\n");
+    return;
+  }
+  setenv("VK_DRIVER_FILES", manifest, 1);
+  setenv("VK_ICD_FILENAMES", manifest, 1);
+  const uint32_t number = 12345;
+  uint32_t got = 0;
+  int device;
+  size_t size;
+  void *memory_of_gpu, *out;
+  gpuio_stream_t stream;
+  gpuio_kernel_t kernel;
+  gpuio_error_t ended;
+  make_context();
+  NEED(gpuio_find_device(ctx, "vulkan", &device));
+  NEED(gpuio_set_device(ctx, device));
+  NEED(gpuio_malloc_device(ctx, 4, &memory_of_gpu));
+  NEED(gpuio_malloc_device(ctx, 4, &out));
+  NEED(gpuio_stream_create(ctx, &stream, GPUIO_STREAM_DEFAULT));
+  const void* ir = kernel_ir("spin", &size);
+  NEED(gpuio_kernel_load(ctx, ir, size, &kernel));
+  const gpuio_argument_t a[2] = {{.kind = GPUIO_ARG_MEMORY, .memory = out, .count = 1},
+                                 {.kind = GPUIO_ARG_SCALAR, .bits = 1000000000}};
+  OK(gpuio_kernel_launch(ctx, kernel, kOne, a, 2, stream));
+  LATE(gpuio_memcpy_async(ctx, memory_of_gpu, &number, 4, stream), "copy again");
+  LATE(gpuio_memset_async(ctx, &got, 1, 4, stream), "which was given up");
+  LATE(gpuio_stream_synchronize(ctx, stream), "a kernel or a copy");
+  CHECK(got == 0);
+  while ((ended = gpuio_stream_synchronize(ctx, stream)) == GPUIO_ERROR_TIMEOUT) continue;
+  CHECK_CODE(GPUIO_SUCCESS, ended);
+  OK(gpuio_memcpy_async(ctx, memory_of_gpu, &number, 4, stream));
+  OK(gpuio_memcpy(ctx, &got, memory_of_gpu, 4, stream));
+  CHECK(got == number);
+  OK(gpuio_stream_destroy(ctx, stream));
+  OK(gpuio_finalize(ctx));
+}
+
 typedef struct {
   gpuio_kernel_t kernel;
   gpuio_proxy_t proxy;
@@ -221,6 +266,7 @@ int main(void) {
   RUN(a_request_is_destroyed_later);
   RUN(a_slow_request_in_a_stream);
   RUN(a_kernel_that_does_not_end);
+  RUN(a_gpu_that_is_busy);
   RUN(a_kernel_that_has_the_cache);
   unlink(path);
   return check_failed;
