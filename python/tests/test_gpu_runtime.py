@@ -330,7 +330,7 @@ def test_waits_have_a_bound_and_let_others_run(gpu, refused):
 
 
 def test_closing_a_stream_has_a_bound(monkeypatch, device, refused):
-    monkeypatch.setenv("GPUIO_WAIT_LIMIT_MS", "50")
+    monkeypatch.setenv("GPUIO_WAIT_LIMIT_MS", "100")
     with GPU(device) as gpu:
         kernel, buffers, side = long_kernel(gpu)
         stream = gpu.stream()

@@ -38,6 +38,15 @@ static void make_context(void) {
   CHECK_SAYS("wait.limit_ms");           \
   CHECK_SAYS(says)
 
+// On a busy machine what was let go may take longer than the limit.
+#define ENDS(call)                                                                      \
+  do {                                                                                  \
+    gpuio_error_t ends_code;                                                            \
+    int ends_tries = 0;                                                                 \
+    while ((ends_code = (call)) == GPUIO_ERROR_TIMEOUT && ++ends_tries < 300) continue; \
+    CHECK_CODE(GPUIO_SUCCESS, ends_code);                                               \
+  } while (0)
+
 static void callback_that_holds(gpuio_request_t request, gpuio_error_t error, void* user_data) {
   (void)request, (void)error, (void)user_data;
   hold();
@@ -83,7 +92,7 @@ static void a_callback_that_does_not_return(void) {
   CHECK_CODE(GPUIO_ERROR_NOT_INITIALIZED, gpuio_get_config(ctx, &config));
   CHECK_CODE(GPUIO_ERROR_NOT_INITIALIZED, gpuio_request_destroy(ctx, request));
   atomic_store(&released, true);
-  OK(gpuio_finalize(ctx));
+  ENDS(gpuio_finalize(ctx));
   CHECK_CODE(GPUIO_ERROR_NOT_INITIALIZED, gpuio_finalize(ctx));
 }
 
@@ -95,9 +104,9 @@ static void a_request_is_destroyed_later(void) {
   atomic_store(&released, true);
   OK(gpuio_request_wait(ctx, request, UINT64_MAX));
   OK(gpuio_request_submit(ctx, request));  // it is as before
-  OK(gpuio_request_destroy(ctx, request));
+  ENDS(gpuio_request_destroy(ctx, request));
   CHECK_CODE(GPUIO_ERROR_INVALID_ARG, gpuio_request_destroy(ctx, request));
-  OK(gpuio_finalize(ctx));
+  ENDS(gpuio_finalize(ctx));
 }
 
 static void a_slow_request_in_a_stream(void) {
@@ -122,13 +131,13 @@ static void a_slow_request_in_a_stream(void) {
   OK(gpuio_stream_query(ctx, stream, &idle));  // it is still there
   CHECK(!idle && to[0] == 0);
   OK(gpuio_request_cancel(ctx, request));
-  OK(gpuio_stream_synchronize(ctx, stream));
+  ENDS(gpuio_stream_synchronize(ctx, stream));
   CHECK(to[99] == 7);  // what came after it was done in its turn
-  OK(gpuio_event_synchronize(ctx, event));
-  OK(gpuio_proxy_prefetch(ctx, proxy, 0, 1, stream));
-  OK(gpuio_stream_destroy(ctx, stream));
+  ENDS(gpuio_event_synchronize(ctx, event));
+  ENDS(gpuio_proxy_prefetch(ctx, proxy, 0, 1, stream));
+  ENDS(gpuio_stream_destroy(ctx, stream));
   CHECK_CODE(GPUIO_ERROR_INVALID_ARG, gpuio_stream_query(ctx, stream, &idle));
-  OK(gpuio_finalize(ctx));
+  ENDS(gpuio_finalize(ctx));
 }
 
 static gpuio_kernel_t load_holding(const char* name) {
@@ -163,7 +172,7 @@ static void a_kernel_that_does_not_end(void) {
   (void)reading(stream, NULL, 0);
   LATE(gpuio_finalize(ctx), "the work of a stream");
   atomic_store(&released, true);
-  OK(gpuio_finalize(ctx));
+  ENDS(gpuio_finalize(ctx));
   CHECK(to[0] == 1);
 }
 
@@ -186,7 +195,6 @@ static void a_gpu_that_is_busy(void) {
   void *memory_of_gpu, *out;
   gpuio_stream_t stream;
   gpuio_kernel_t kernel;
-  gpuio_error_t ended;
   make_context();
   NEED(gpuio_find_device(ctx, "vulkan", &device));
   NEED(gpuio_set_device(ctx, device));
@@ -202,13 +210,12 @@ static void a_gpu_that_is_busy(void) {
   LATE(gpuio_memset_async(ctx, &got, 1, 4, stream), "which was given up");
   LATE(gpuio_stream_synchronize(ctx, stream), "a kernel or a copy");
   CHECK(got == 0);
-  while ((ended = gpuio_stream_synchronize(ctx, stream)) == GPUIO_ERROR_TIMEOUT) continue;
-  CHECK_CODE(GPUIO_SUCCESS, ended);
+  ENDS(gpuio_stream_synchronize(ctx, stream));
   OK(gpuio_memcpy_async(ctx, memory_of_gpu, &number, 4, stream));
   OK(gpuio_memcpy(ctx, &got, memory_of_gpu, 4, stream));
   CHECK(got == number);
-  OK(gpuio_stream_destroy(ctx, stream));
-  OK(gpuio_finalize(ctx));
+  ENDS(gpuio_stream_destroy(ctx, stream));
+  ENDS(gpuio_finalize(ctx));
 }
 
 typedef struct {
@@ -252,7 +259,7 @@ static void a_kernel_that_has_the_cache(void) {
   atomic_store(&released, true);
   pthread_join(thread, NULL);
   CHECK(r.code == GPUIO_ERROR_CANCELED);
-  OK(gpuio_finalize(ctx));
+  ENDS(gpuio_finalize(ctx));
 }
 
 int main(void) {
@@ -261,7 +268,7 @@ int main(void) {
   close(fd);
   setenv("GPUIO_PAGING_CACHE_SIZE", "64KiB", 1);
   setenv("GPUIO_PAGING_PAGE_SIZE", "4KiB", 1);
-  setenv("GPUIO_WAIT_LIMIT_MS", "50", 1);
+  setenv("GPUIO_WAIT_LIMIT_MS", "100", 1);
   RUN(a_callback_that_does_not_return);
   RUN(a_request_is_destroyed_later);
   RUN(a_slow_request_in_a_stream);
