@@ -95,8 +95,8 @@ GPUIO_API gpuio_error_t gpuio_kernel_set_native(gpuio_context_t ctx, gpuio_kerne
 // Runs groups[0] x groups[1] x groups[2] workgroups, each 1 to 65535, after what the stream was given before,
 // and does not wait for it; memory must stay until the stream is synchronized. With on-demand arrays it
 // blocks until every lane has ended, as gpuio_kernel_run with NULL options does: as long as that takes, or
-// until gpuio_kernel_cancel. INVALID_ARG for arguments
-// that are not what the kernel's parameters are: their number, kind, element size or count.
+// until gpuio_kernel_cancel. INVALID_ARG for arguments that are not what the kernel's parameters are: their
+// number, kind, element size or count.
 GPUIO_API gpuio_error_t gpuio_kernel_launch(gpuio_context_t ctx, gpuio_kernel_t kernel,
                                             const uint32_t groups[3], const gpuio_argument_t* arguments,
                                             int num_arguments, gpuio_stream_t stream);
