@@ -243,6 +243,8 @@ class Integers : public Symbols {
       needed[n] = 1;
     } else if (i.op == Op::ondemand_load) {
       if (v_.params[i.a].count != 0) needed[i.b] = 1;
+    } else if (i.op == Op::tensor_load) {
+      needed[i.b] = 1;
     } else if (value_operands(i) == 0b1010) {
       needed[i.b] = needed[i.d] = 1;
     }

@@ -34,6 +34,11 @@ class Builder {
     return u32(p_->vars.size() - 1);
   }
 
+  constexpr u32 tensor(const TensorMap& map) {
+    p_->tensors.push_back(map);
+    return u32(p_->tensors.size() - 1);
+  }
+
   constexpr u32 append(Inst i) {
     i.line = line;
     p_->insts.push_back(i);
@@ -180,6 +185,17 @@ class Builder {
   }
   constexpr void bulk_store(u32 buffer, u32 to, u32 shared, u32 from, u32 bytes) {
     bulk(Op::bulk_store, shared, from, buffer, to, bytes);
+  }
+  constexpr void tensor_load(u32 shared, u32 to, u32 map, u32 row, u32 column, u32 mbarrier) {
+    const TensorMap& t = p_->tensors[map];
+    append({.op = Op::tensor_load,
+            .type = object_type(shared),
+            .mode = u8(t.box_width),
+            .a = shared,
+            .b = to,
+            .c = row,
+            .d = column,
+            .imm = TensorLoad{t.box_rows * (16u << t.box_width), map}.packed() | u64{mbarrier} << 32});
   }
   constexpr void bulk_commit() { append({.op = Op::bulk_commit}); }
   constexpr void bulk_wait(u32 groups) { append({.op = Op::bulk_wait, .imm = groups}); }

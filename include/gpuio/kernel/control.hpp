@@ -14,6 +14,7 @@
 #include <gpuio/kernel/block.hpp>
 #include <gpuio/kernel/matrix.hpp>
 #include <gpuio/kernel/mbarrier.hpp>
+#include <gpuio/kernel/tensor_map.hpp>
 #include <gpuio/kernel/warpgroup.hpp>
 
 namespace gpuio::kernel {
@@ -168,6 +169,7 @@ using CounterOf = typename TypeOf<std::conditional_t<
 class Ctx : public detail::BlockOperations<Ctx>,
             public detail::BulkOperations<Ctx>,
             public detail::MatrixOperations<Ctx>,
+            public detail::TensorOperations<Ctx>,
             public detail::WarpgroupOperations<Ctx> {
  public:
   constexpr explicit Ctx(Tracer& t) : t_(&t) {}

@@ -56,6 +56,7 @@ enum class Err : u8 {
   bulk_size,        // other: bytes
   inline_ptx_text,
   constant_declaration,  // detail: which
+  tensor_map,            // likewise
   // Indices. other: first index that is wrong (or the lowest as a 32-bit number); detail: elements.
   index_out_of_range,
   vector_misaligned,
@@ -134,8 +135,7 @@ constexpr std::string_view words(Err e) {
     case Err::warpgroup_size: return "warpgroup operations need a workgroup of whole warpgroups of 128 lanes";
     case Err::warpgroup_shape:
       return "a warpgroup's product has 8 to 256 columns, a multiple of 8 (of i8 beyond 24: of 16); panels "
-             "do "
-             "not overlap and are less than 2^18 bytes apart";
+             "do not overlap and are less than 2^18 bytes apart; their rows have 16, 32, 64 or 128 bytes";
     case Err::divergent_matrix:
       return "not all lanes of the subgroup (of a warpgroup) reach this matrix operation together";
     case Err::matrix_place_differs:
@@ -148,6 +148,10 @@ constexpr std::string_view words(Err e) {
     case Err::constant_declaration:
       return "a specialization constant has a name of its own, a type that computes, and a value from its "
              "least to its most";
+    case Err::tensor_map:
+      return "a tensor map is of an In or InOut of numbers, with rows, columns and step that are parameters "
+             "of "
+             "the kernel (u32 or u64), and a box of 1 to 256 rows of 16, 32, 64 or 128 bytes";
     case Err::matrix_stride:
       return "the rows of a matrix are a multiple of 16 bytes apart, and no less than a row of its part";
     case Err::index_out_of_range: return "an index is out of range";

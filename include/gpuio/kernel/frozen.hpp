@@ -29,7 +29,7 @@ struct FixedString {
 };
 
 // A kernel of known sizes.
-template <u32 Params, u32 Arrays, u32 Vars, u32 Insts, u32 Texts = 0, u32 Constants = 0>
+template <u32 Params, u32 Arrays, u32 Vars, u32 Insts, u32 Texts = 0, u32 Constants = 0, u32 Tensors = 0>
 struct FrozenKernel {
   std::string_view name;
   std::array<u32, 3> block{1, 1, 1};
@@ -40,6 +40,7 @@ struct FrozenKernel {
   std::array<Inst, Insts> insts{};
   std::array<std::string_view, Texts> texts{};
   std::array<Constant, Constants> constants{};
+  std::array<TensorMap, Tensors> tensors{};
   constexpr View view() const {
     return {name,
             block,
@@ -49,7 +50,8 @@ struct FrozenKernel {
             {insts.data(), Insts},
             {texts.data(), Texts},
             unchecked,
-            {constants.data(), Constants}};
+            {constants.data(), Constants},
+            {tensors.data(), Tensors}};
   }
 };
 
@@ -112,19 +114,16 @@ constexpr Traced trace(const F& f, std::string_view name, std::array<u32, 3> blo
 }
 
 struct Shape {
-  u32 params = 0, shared = 0, vars = 0, insts = 0, texts = 0, constants = 0;
+  u32 params = 0, shared = 0, vars = 0, insts = 0, texts = 0, constants = 0, tensors = 0;
   VerifyResult result{};
 };
 template <class F>
 constexpr Shape shape_of(std::string_view name, std::array<u32, 3> block) {
   const Traced t = trace(F{}, name, block);
-  return {u32(t.program.params.size()),
-          u32(t.program.shared.size()),
-          u32(t.program.vars.size()),
-          u32(t.program.insts.size()),
-          u32(t.program.texts.size()),
-          u32(t.program.constants.size()),
-          t.result};
+  return {u32(t.program.params.size()),  u32(t.program.shared.size()),
+          u32(t.program.vars.size()),    u32(t.program.insts.size()),
+          u32(t.program.texts.size()),   u32(t.program.constants.size()),
+          u32(t.program.tensors.size()), t.result};
 }
 
 template <FixedString Name, class F, u32 X, u32 Y, u32 Z>
@@ -134,7 +133,7 @@ struct Freeze {
                   "a kernel's lambda captures nothing; trace() takes one that does");
     constexpr Shape s = shape_of<F>(Name.view(), {X, Y, Z});
     static_assert(kernel_error<s.result.error, s.result.line, s.result.other, s.result.detail>::ok);
-    FrozenKernel<s.params, s.shared, s.vars, s.insts, s.texts, s.constants> out;
+    FrozenKernel<s.params, s.shared, s.vars, s.insts, s.texts, s.constants, s.tensors> out;
     if constexpr (s.result.ok()) {
       Program p{.name = Name.view(), .block = {X, Y, Z}};
       Tracer t(p);
@@ -149,6 +148,7 @@ struct Freeze {
       for (u32 i = 0; i < s.insts; ++i) out.insts[i] = p.insts[i];
       for (u32 i = 0; i < s.texts; ++i) out.texts[i] = p.texts[i];
       for (u32 i = 0; i < s.constants; ++i) out.constants[i] = p.constants[i];
+      for (u32 i = 0; i < s.tensors; ++i) out.tensors[i] = p.tensors[i];
     }
     return out;
   }

@@ -70,6 +70,8 @@ constexpr u64 canonical_hash(const View& v) {
     for (char n : c.name) all << u64(u8(n));
     all << u64(c.type) << c.value << c.least << c.most;
   }
+  for (const TensorMap& t : v.tensors)
+    all << t.buffer << t.rows << t.columns << t.step << t.box_rows << t.box_width;
 
   std::vector<u64> hashes(v.insts.size(), 0);
   u64 changes = 0;

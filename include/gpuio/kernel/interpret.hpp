@@ -260,6 +260,7 @@ class Machine {
       case Op::bulk_store:
       case Op::bulk_commit:
       case Op::bulk_wait:
+      case Op::tensor_load:
       case Op::mbarrier_arrive:
       case Op::mbarrier_wait:
       case Op::warpgroup_clear:

@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include <gpuio/kernel/boxes.hpp>
 #include <gpuio/kernel/elements.hpp>
 #include <gpuio/kernel/hooks.hpp>
 #include <gpuio/kernel/lock_step.hpp>
@@ -76,7 +77,9 @@ class Units {
         continue;
       }
       m_.loads_.erase(m_.loads_.begin() + n);
-      if (!into_shared(s, its, load.lane, load.to, load.from)) return false;
+      if (!(its.op == Op::tensor_load ? box_into_shared(s, its, load)
+                                      : into_shared(s, its, load.lane, load.to, load.from)))
+        return false;
       m_.hooks_.fence(load.lane, Order::release);
     }
     m_.for_lanes(s, [&](u32 lane) { m_.hooks_.fence(m_.lane_of(s, lane), Order::acquire); });
@@ -99,6 +102,7 @@ class Units {
       }
       default: break;
     }
+    if (i.op == Op::tensor_load) return tensor_load(s, i, lane);
     const u64 here = m_.get(s, i.b, lane), there = m_.get(s, i.d, lane);
     const u64 count = span_of(i), multiple = alignment_of(i);
     for (const auto& [index, all] : {std::pair{here, m_.length(i.a)}, std::pair{there, m_.length(i.c)}}) {
@@ -136,6 +140,49 @@ class Units {
     for (u64 e = 0; e < bytes; ++e) {
       m_.shared_[at(i.a) + to * size + e] = m_.arguments_[i.c].bytes[from * size + e];
       m_.written_[at(i.a) + to * size + e] = 1;
+    }
+    return true;
+  }
+  // --- Boxes of matrices ---
+  constexpr MappedMatrix matrix_of(const TensorMap& t) const {
+    return {m_.arguments_[t.rows].bits, m_.arguments_[t.columns].bits, m_.arguments_[t.step].bits};
+  }
+  constexpr bool tensor_load(Subgroup& s, const Inst& i, u32 lane) {
+    const TensorMap& t = m_.k_.tensors[TensorLoad::of(i).map];
+    const u64 to = m_.get(s, i.b, lane), all = m_.length(i.a), me = m_.lane_of(s, lane);
+    if (to >= all || all - to < span_of(i)) return m_.fail("index out of range", s, lane);
+    if (to % alignment_of(i) != 0)
+      return m_.fail("box that does not begin at a multiple of eight of its rows", s, lane);
+    const MappedMatrix matrix = matrix_of(t);
+    if (const std::string_view bad = matrix.wrong(size_of(i.type), m_.length(t.buffer)); !bad.empty())
+      return m_.fail(bad, s, lane);
+    const MatrixBox box{t, size_of(i.type), i32(u32(m_.get(s, i.c, lane))), i32(u32(m_.get(s, i.d, lane)))};
+    for (u32 r = 0; r < t.box_rows; ++r) {
+      const MatrixBox::Part part = box.part(matrix, r);
+      if (part.count == 0) continue;
+      const Touch touch{&i, me, t.buffer, part.from, part.count, false};
+      if (const std::string_view bad = m_.hooks_.access(touch); !bad.empty()) return m_.fail(bad, s, lane);
+    }
+    const u64 from = u64(u32(box.row)) << 32 | u32(box.column);
+    m_.loads_.push_back({s.pc, me, to, from, phases::number(word(bulk_mbarrier(i)))});
+    return true;
+  }
+  constexpr bool box_into_shared(Subgroup& s, const Inst& i, const BulkLoad& load) {
+    const u32 size = size_of(i.type);
+    const Touch touch{&i, load.lane, i.a, load.to, u32(span_of(i)), true};
+    if (const std::string_view bad = m_.hooks_.access(touch); !bad.empty()) return m_.fail(bad, s, 0);
+    const TensorMap& t = m_.k_.tensors[TensorLoad::of(i).map];
+    const MatrixBox box{t, size, i32(load.from >> 32), i32(u32(load.from))};
+    const u64 first = at(i.a) + load.to * size;
+    for (u64 b = 0; b < bulk_bytes(i); ++b) {
+      m_.shared_[first + b] = std::byte{0};
+      m_.written_[first + b] = 1;
+    }
+    for (u32 r = 0; r < t.box_rows; ++r) {
+      const MatrixBox::Part part = box.part(matrix_of(t), r);
+      for (u32 b = 0; b < part.count * size; ++b)
+        m_.shared_[first + byte_in_panel(t.box_width, r, part.to * size + b)] =
+            m_.arguments_[t.buffer].bytes[part.from * size + b];
     }
     return true;
   }
@@ -216,7 +263,8 @@ class Units {
       const u64 index = is_a ? a : b, all = m_.length(is_a ? i.a : i.c), span = panels_span(i, is_a);
       if (index >= all || all - index < span) return m_.fail("index out of range", s, 0);
       if (index % alignment_of(i) != 0)
-        return m_.fail("matrix that does not begin at a multiple of 16 bytes", s, 0);
+        return m_.fail(
+            "matrix that does not begin at a multiple of 16 bytes, or of eight rows of a wide panel", s, 0);
     }
     s.products.push_back({s.pc, a, b, s.product_commits});
     return true;
@@ -230,19 +278,18 @@ class Units {
   }
   constexpr bool multiply(Subgroup& s, const Product& p) {
     const Inst& i = m_.k_.insts[p.inst];
-    const WarpgroupShape shape = WarpgroupShape::of(i);
-    const u32 size = size_of(i.from), top = s.index % 4 * 16;
+    const u32 top = s.index % 4 * 16, sums = WarpgroupShape::of(i).first;
     bool fine = true;
-    const auto element = [&](u32 array, u64 first, u32 panel, u32 row, u32 k) {
+    const auto element = [&](bool a, u32 row, u32 k) {
       u32 bits = 0;
-      const u64 at = first + place_in_panels(size, u64{panel} * (16 / size), row, k);
-      fine = fine && shared_element(s, i, array, at, 0, bits);
+      const u64 at = (a ? p.a : p.b) + place_in_operand(i, a, row, k);
+      fine = fine && shared_element(s, i, a ? i.a : i.c, at, 0, bits);
       return bits;
     };
     multiply_panels(
-        i, [&](u32 row, u32 k) { return element(i.a, p.a, shape.panel_a, top + row, k); },
-        [&](u32 column, u32 k) { return element(i.c, p.b, shape.panel_b, column, k); },
-        [&](u32 lane, u32 r) -> u64& { return var(s, shape.first + r, lane); });
+        i, [&](u32 row, u32 k) { return element(true, top + row, k); },
+        [&](u32 column, u32 k) { return element(false, column, k); },
+        [&](u32 lane, u32 r) -> u64& { return var(s, sums + r, lane); });
     return fine;
   }
 

@@ -200,7 +200,8 @@ enum class Op : u8 {
   warpgroup_read,      // a: Var; its value
   warpgroup_multiply,  // mode: Matrix; type: of the sums; from: of the elements; a: shared array of A, 64 x
                        // K, b: index; c: shared array of B, by columns, d: index; imm: WarpgroupShape.
-                       // Sums += A * B, in the order of matrix_multiply
+                       // Sums += A * B, in the order of matrix_multiply. Places are multiples of 16 bytes; in
+                       // wide panels of eight rows, and `step` says which 32 bytes of each row are K
   warpgroup_commit,
   warpgroup_wait,  // imm
   // Two halves in a u32, the low one first in memory: `from` f16 or bf16, a, b (, c) and the result u32. Each
@@ -212,8 +213,13 @@ enum class Op : u8 {
   pair_min,
   pair_max,
   pair_fma,
+  // A bulk load of a box of a matrix (TensorMap), rows from c on and columns from d on, both u32 and taken as
+  // i32: what lies outside the matrix is zero. The box becomes a panel (matrix_lanes.hpp) in shared array
+  // a, at index b, a multiple of eight of its rows. mode: log2 of a row's bytes / 16; imm: TensorLoad, with
+  // the mbarrier, as of a bulk_load, where bulk_load has it.
+  tensor_load,
 };
-inline constexpr Op kLastOp = Op::pair_fma;
+inline constexpr Op kLastOp = Op::tensor_load;
 
 enum class Builtin : u8 {
   local_x,
@@ -274,6 +280,17 @@ struct Param {
 };
 inline constexpr u32 kArgumentSlot = 16;
 
+// A matrix in a buffer of which kernels copy boxes: element (r, c) is r * step + c of the buffer. Its numbers
+// are arguments of the launch: rows and columns 1 to 2^32 - 1, step at least the columns and below 2^40
+// bytes, the last element inside the buffer; address and step are multiples of 16 bytes.
+struct TensorMap {
+  u32 buffer = 0;                       // parameter: in or inout
+  u32 rows = 0, columns = 0, step = 0;  // scalar parameters, u32 or u64; step in elements
+  u32 box_rows = 1;                     // 1 to 256
+  u32 box_width = 0;                    // 0 to 3: rows of 16 << box_width bytes
+  constexpr bool operator==(const TensorMap&) const = default;
+};
+
 struct SharedArray {
   Type type = Type::none;
   u32 count = 0;
@@ -301,6 +318,7 @@ struct View {
   std::span<const std::string_view> texts{};  // of inline PTX
   std::string_view unchecked{};               // why the author answers for races; empty: they were checked
   std::span<const Constant> constants{};
+  std::span<const TensorMap> tensors{};
   constexpr u32 lanes() const { return block[0] * block[1] * block[2]; }
 };
 
@@ -315,6 +333,7 @@ struct Program {
   std::vector<std::string_view> texts{};  // these and the reason outlive it too
   std::string_view unchecked{};
   std::vector<Constant> constants{};  // their names outlive it too
+  std::vector<TensorMap> tensors{};
   // Address and size: a span's conversion from a container takes a compiler longer than all else here.
   constexpr View view() const {
     return {name,
@@ -325,7 +344,8 @@ struct Program {
             {insts.data(), insts.size()},
             {texts.data(), texts.size()},
             unchecked,
-            {constants.data(), constants.size()}};
+            {constants.data(), constants.size()},
+            {tensors.data(), tensors.size()}};
   }
 };
 
@@ -341,13 +361,21 @@ constexpr bool is_integer(Type t) { return t != Type::none && t != Type::boolean
 // Types that arithmetic takes.
 constexpr bool is_arithmetic(Type t) { return size_of(t) >= 4; }
 
+// Of where a shared array begins. The patterns of panels are of addresses, and eight rows of 128 bytes are
+// the longest; mbarriers take no part.
+constexpr u32 shared_alignment(const View& kernel, const SharedArray& array) {
+  return kernel.tensors.empty() || size_of(array.type) * array.count <= 16 ? 16 : 1024;
+}
 // Where shared array `index` begins in a workgroup's shared memory: one after the other, each at a multiple
-// of 16 bytes. With index = how many there are: the size of it all.
+// of its alignment. With index = how many there are: the size of it all.
 constexpr u32 shared_offset(const View& kernel, u32 index) {
   u32 offset = 0;
-  for (u32 i = 0; i < index; ++i) {
+  for (u32 i = 0; i < kernel.shared.size(); ++i) {
     const SharedArray& array = kernel.shared[i];
-    offset = (offset + size_of(array.type) * array.count + 15) / 16 * 16;
+    const u32 alignment = shared_alignment(kernel, array);
+    offset = (offset + alignment - 1) / alignment * alignment;
+    if (i == index) return offset;
+    offset += (size_of(array.type) * array.count + 15) / 16 * 16;
   }
   return offset;
 }
@@ -355,33 +383,34 @@ constexpr u32 shared_bytes(const View& kernel) { return shared_offset(kernel, u3
 
 // A constant that stays what it is.
 constexpr bool is_literal(const Inst& i) { return i.op == Op::constant && i.a == kNone; }
-constexpr bool is_matrix(Op op) { return op == Op::matrix_load || op == Op::matrix_multiply; }
-constexpr bool uses_matrix_units(const View& kernel) {
+constexpr bool any_operation(const View& kernel, bool (*is)(Op)) {
   for (const Inst& i : kernel.insts)
-    if (is_matrix(i.op)) return true;
+    if (is(i.op)) return true;
   return false;
 }
+constexpr bool is_matrix(Op op) { return op == Op::matrix_load || op == Op::matrix_multiply; }
+constexpr bool uses_matrix_units(const View& kernel) { return any_operation(kernel, is_matrix); }
 inline constexpr u32 kMatrixLanes = 32, kWarpgroupLanes = 128;
 
 // What a warpgroup_multiply multiplies, and where its sums are.
 struct WarpgroupShape {
   u32 first = 0, columns = 8;     // Var, and N: 8 to 256
-  u32 panel_a = 64, panel_b = 8;  // 16-byte rows from one panel to the next
+  u32 panel_a = 64, panel_b = 8;  // 16-byte rows from one panel to the next; 0 in wide panels
+  u32 width = 0;                  // rows of both operands' panels have 16 << width bytes; wide: not 0
+  u32 step = 0;                   // of wide ones: the product is of bytes 32 * step to 32 * step + 31
   constexpr u64 packed() const {
-    return first | u64{columns} << 16 | u64{panel_a} << 32 | u64{panel_b} << 48;
+    return first | u64{columns} << 16 | u64{width} << 25 | u64{step} << 27 | u64{panel_a} << 32 |
+           u64{panel_b} << 48;
   }
   static constexpr WarpgroupShape of(const Inst& i) {
-    return {u32(i.imm & 0xffff), u32(i.imm >> 16 & 0xffff), u32(i.imm >> 32 & 0xffff), u32(i.imm >> 48)};
+    return {u32(i.imm & 0xffff), u32(i.imm >> 16 & 0x1ff), u32(i.imm >> 32 & 0xffff),
+            u32(i.imm >> 48),    u32(i.imm >> 25 & 3),     u32(i.imm >> 27 & 3)};
   }
 };
 inline constexpr u32 kWarpgroupRows = 64, kPanelsMax = (1u << 14) - 1;
 constexpr bool is_pair(Op op) { return op >= Op::pair_add && op <= Op::pair_fma; }
 constexpr bool is_warpgroup(Op op) { return op >= Op::warpgroup_clear && op <= Op::warpgroup_wait; }
-constexpr bool uses_warpgroups(const View& kernel) {
-  for (const Inst& i : kernel.insts)
-    if (is_warpgroup(i.op)) return true;
-  return false;
-}
+constexpr bool uses_warpgroups(const View& kernel) { return any_operation(kernel, is_warpgroup); }
 // The Vars that a warpgroup operation names: first, how many.
 struct SumVars {
   u32 first = 0, count = 0;
@@ -399,15 +428,14 @@ constexpr SumVars sums_of(const Inst& i) {
     default: return {};
   }
 }
-// Elements that operand A (else B) of a warpgroup_multiply reaches over: two panels.
+// Elements that operand A (else B) of a warpgroup_multiply reaches over: two panels, or a wide one.
 constexpr u64 panels_span(const Inst& i, bool a) {
   const WarpgroupShape shape = WarpgroupShape::of(i);
+  if (shape.width) return u64(a ? kWarpgroupRows : shape.columns) * (16u << shape.width) / size_of(i.from);
   return u64(a ? shape.panel_a + kWarpgroupRows : shape.panel_b + shape.columns) * (16 / size_of(i.from));
 }
 constexpr bool has_inline_ptx(const View& kernel) {
-  for (const Inst& i : kernel.insts)
-    if (i.op == Op::inline_ptx) return true;
-  return false;
+  return any_operation(kernel, [](Op op) { return op == Op::inline_ptx; });
 }
 
 // Of an access to memory: operands a, the object, and b, the index.
@@ -425,32 +453,39 @@ constexpr MatrixExtent matrix_extent(const Inst& i) {
   }
 }
 constexpr bool is_async(Op op) { return op >= Op::async_copy && op <= Op::async_wait; }
-constexpr bool copies_async(const View& kernel) {
-  for (const Inst& i : kernel.insts)
-    if (is_async(i.op)) return true;
-  return false;
-}
+constexpr bool copies_async(const View& kernel) { return any_operation(kernel, is_async); }
 constexpr bool is_mbarrier(Op op) { return op >= Op::mbarrier_init && op <= Op::mbarrier_wait; }
-constexpr bool is_bulk(Op op) { return op >= Op::bulk_load && op <= Op::bulk_wait; }
-constexpr bool moves_bulk(Op op) { return op == Op::bulk_load || op == Op::bulk_store; }
-constexpr u32 bulk_bytes(const Inst& i) { return u32(i.imm); }
+constexpr bool is_bulk(Op op) {
+  return (op >= Op::bulk_load && op <= Op::bulk_wait) || op == Op::tensor_load;
+}
+constexpr bool moves_bulk(Op op) {
+  return op == Op::bulk_load || op == Op::bulk_store || op == Op::tensor_load;
+}
+// The low half of a tensor_load's imm: the box's bytes, at most 2^15, and the map.
+struct TensorLoad {
+  u32 bytes = 0, map = 0;
+  constexpr u32 packed() const { return bytes | map << 16; }
+  static constexpr TensorLoad of(const Inst& i) { return {u32(i.imm & 0xffff), u32(i.imm >> 16 & 0xffff)}; }
+};
+constexpr u32 bulk_bytes(const Inst& i) {
+  return i.op == Op::tensor_load ? TensorLoad::of(i).bytes : u32(i.imm);
+}
 constexpr u32 bulk_mbarrier(const Inst& i) { return u32(i.imm >> 32); }
 inline constexpr u32 kBulkBytesMax = (1u << 20) - 16;
 inline constexpr u32 kArrivalsMax = (1u << 20) - 1;
-constexpr bool uses_mbarriers(const View& kernel) {
-  for (const Inst& i : kernel.insts)
-    if (is_mbarrier(i.op)) return true;
-  return false;
-}
+constexpr bool uses_mbarriers(const View& kernel) { return any_operation(kernel, is_mbarrier); }
 // From the element at the index on, how many an access may touch, and of how many the index is a multiple.
 constexpr u64 span_of(const Inst& i) {
-  if (i.op == Op::async_copy || moves_bulk(i.op)) return u32(i.imm) / size_of(i.type);
+  if (i.op == Op::async_copy || moves_bulk(i.op)) return bulk_bytes(i) / size_of(i.type);
   if (i.op != Op::matrix_load) return i.width;
   const MatrixExtent e = matrix_extent(i);
   return (e.rows - 1) * i.imm + e.columns;
 }
 constexpr u32 alignment_of(const Inst& i) {
+  if (i.op == Op::warpgroup_multiply && WarpgroupShape::of(i).width)
+    return (128u << WarpgroupShape::of(i).width) / size_of(i.from);
   if (i.op == Op::matrix_load || i.op == Op::warpgroup_multiply) return 16 / size_of(i.from);
+  if (i.op == Op::tensor_load) return (128u << i.mode) / size_of(i.type);
   if (moves_bulk(i.op)) return 16 / size_of(i.type);
   return i.op == Op::async_copy ? u32(i.imm) / size_of(i.type) : i.width;
 }
@@ -494,6 +529,7 @@ consteval OperationTraits operation_traits() {
                       Op::bulk_store,
                       Op::bulk_commit,
                       Op::bulk_wait,
+                      Op::tensor_load,
                       Op::warpgroup_clear,
                       Op::warpgroup_multiply,
                       Op::warpgroup_commit,
@@ -536,7 +572,7 @@ consteval OperationTraits operation_traits() {
   take(0b0110, {Op::store, Op::atomic_store, Op::atomic_rmw});
   take(0b0111, {Op::fma, Op::select, Op::for_, Op::matrix_multiply, Op::pair_fma});
   take(0b1010, {Op::async_copy, Op::bulk_load, Op::bulk_store, Op::warpgroup_multiply});
-  take(0b1110, {Op::atomic_cas});
+  take(0b1110, {Op::atomic_cas, Op::tensor_load});
   take(kOperandsVary, {Op::inline_ptx, Op::compose});
   return t;
 }

@@ -20,6 +20,7 @@ constexpr Program declarations_of(View kernel) {
   p.texts.assign(kernel.texts.begin(), kernel.texts.end());
   p.unchecked = kernel.unchecked;
   p.constants.assign(kernel.constants.begin(), kernel.constants.end());
+  p.tensors.assign(kernel.tensors.begin(), kernel.tensors.end());
   return p;
 }
 

@@ -8,7 +8,10 @@
 //
 // In panels, as warpgroups multiply them, a matrix of s-byte elements lies in columns of 16 bytes: panel p
 // has elements 16 / s * p and on of each row, 16 bytes a row, the rows one after the other. B is the same
-// with its columns for rows. Pure functions; constexpr.
+// with its columns for rows. Wide panels have rows of 32, 64 or 128 bytes, and in each 128 bytes of a panel
+// the chunks of 16 are swapped: bits 4 and up of a byte's place are xored with as many from bit 7 on, one bit
+// for rows of 32 bytes to three for 128. So eight rows of one column lie in different banks.
+// Pure functions; constexpr.
 #pragma once
 
 #include <gpuio/kernel/semantics.hpp>
@@ -78,10 +81,21 @@ constexpr u32 add_products(Matrix what, u32 sum, u32 k_end, X x, Y y) {
 }
 }  // namespace detail
 
+// In a panel with rows of 16 << width bytes: where byte `column` of a row lies.
+constexpr u32 byte_in_panel(u32 width, u32 row, u32 column) {
+  const u32 place = (row * 16 << width) + column;
+  return place ^ (place >> 7 & ((1u << width) - 1)) << 4;
+}
 // In panels `panel` elements apart: where the element lies, counted from the first.
-constexpr u64 place_in_panels(u32 size, u64 panel, u32 row, u32 column) {
-  const u32 each = 16 / size;
-  return column / each * panel + row * each + column % each;
+constexpr u64 place_in_panels(u32 size, u32 width, u64 panel, u32 row, u32 column) {
+  const u32 each = (16u << width) / size;
+  return column / each * panel + byte_in_panel(width, row, column % each * size) / size;
+}
+// Of an operand of a warpgroup_multiply.
+constexpr u64 place_in_operand(const Inst& i, bool a, u32 row, u32 k) {
+  const WarpgroupShape shape = WarpgroupShape::of(i);
+  const u32 size = size_of(i.from), panel = a ? shape.panel_a : shape.panel_b;
+  return place_in_panels(size, shape.width, u64{panel} * (16 / size), row, shape.step * (32 / size) + k);
 }
 
 // What a subgroup does of a warpgroup_multiply: sums (lane, r), r below columns / 2, of its 16 rows. a(row,

@@ -2,10 +2,11 @@
 //
 // One text serves upward: `.version` and `.target` are the lowest that what the kernel uses needs (min_sm),
 // sm_70 at least; `sm` names the GPU (or the oldest of several) and lets newer instructions in where they are
-// better. The kernel's only parameter is the argument block of ir.hpp, by value (none for a kernel without
-// parameters). Shared arrays that take up to 48 KiB (kStaticSharedMax) in all are static. Those that take
-// more are one block, whose size the launch gives after the function was told to allow it
-// (CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES); what GPUs have at most differs (ptx_shared_max).
+// better. The kernel's parameter is the argument block of ir.hpp, by value (none for a kernel without
+// parameters); behind it come its tensor maps as the driver encodes them, 128 bytes each. Shared arrays that
+// take up to 48 KiB (kStaticSharedMax) in all are static. Those that take more are one block, whose size the
+// launch gives after the function was told to allow it (CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
+// what GPUs have at most differs (ptx_shared_max).
 //
 // Give it a verified kernel (verify.hpp) with on-demand operations lowered. What it cannot write it refuses,
 // naming the operation. Pure, constexpr; emitting costs some microseconds a hundred operations.
@@ -76,8 +77,7 @@ constexpr std::string_view describe(PtxError e) {
     case PtxError::on_demand: return "on-demand operation: lower it before emitting PTX";
     case PtxError::newer:
       return "newer GPUs have this: matrix units and mbarriers sm_80 (matrix units of 8-bit floats sm_89), "
-             "bulk "
-             "copies sm_90, inline PTX what it says; use a plain variant";
+             "bulk copies and tensor maps sm_90, inline PTX what it says; use a plain variant";
     case PtxError::hopper:
       return "products of warpgroups (wgmma) are for sm_90 alone, neither older nor newer: use fragments "
              "there";
@@ -179,10 +179,12 @@ constexpr void header(Out<Sink>& o) {
   if (least.sm < 80 && o.sm >= 80 && uses_sm80(k)) least = {80, 70};
   o.text(".version ", least.version / 10, ".", least.version % 10, "\n.target sm_", least.sm,
          uses_warpgroups(k) ? "a" : "", "\n.address_size 64\n\n");
-  // A multiple of the banks' 128 bytes, so that places in it have the banks that they seem to have.
-  if (o.block) o.text(".extern .shared .align 128 .b8 $shared[];\n");
+  // A multiple of the banks' 128 bytes, so that places in it have the banks that they seem to have, and of
+  // the patterns of panels.
+  if (o.block) o.text(".extern .shared .align ", k.tensors.empty() ? 128u : 1024u, " .b8 $shared[];\n");
   o.text(".visible .entry ", k.name, "(");
   if (!k.params.empty()) o.text(".param .align 8 .b8 args[", u64{kArgumentSlot} * k.params.size(), "]");
+  for (u32 t = 0; t < k.tensors.size(); ++t) o.text(", .param .align 64 .b8 tensor", t, "[128]");
   o.text(")\n.maxntid ", k.block[0], ", ", k.block[1], ", ", k.block[2], "\n{\n");
 }
 
@@ -195,7 +197,8 @@ constexpr void declarations(Out<Sink>& o) {
   o.line(".reg .b32 %r<", n, ">, %x<8>");
   o.line(".reg .b64 %d<", n, ">, %y<2>");
   for (u32 s = 0; s < k.shared.size() && !o.block; ++s) {
-    o.line(".shared .align 16 .b8 shared", s, "[", u64{k.shared[s].count} * size_of(k.shared[s].type), "]");
+    o.line(".shared .align ", shared_alignment(k, k.shared[s]), " .b8 shared", s, "[",
+           u64{k.shared[s].count} * size_of(k.shared[s].type), "]");
   }
   for (u32 v = 0; v < k.vars.size(); ++v) {
     const Type t = k.vars[v];

@@ -19,6 +19,7 @@
 #include "support/kernels.hpp"
 #include "support/matrices.hpp"
 #include "support/phases.hpp"
+#include "support/tensors.hpp"
 #include "support/vocabulary.hpp"
 #include "support/warpgroups.hpp"
 
@@ -398,6 +399,26 @@ TEST_F(PtxAssembly, ProductsOfWarpgroups) {
   for (const auto& p : test_kernels::warpgroup_products()) add(p.program.view(), 90);
   assemble();
   expect_spills_at_most(0, 1);
+  for (const std::string& output : outputs_) EXPECT_TRUE(leaves_products_alone(output)) << output;
+}
+
+// The assembler calls a routine of its own for a box on sm_120, which takes 8 bytes of stack.
+TEST_F(PtxAssembly, BoxesOfMatrices) {
+  for (const auto& c : test_kernels::box_copies()) add(c.program.view(), 90);
+  assemble();
+  expect_spills_at_most(8, 2);
+}
+TEST_F(PtxAssembly, ProductsOfBoxes) {
+  for (const auto& p : test_kernels::box_products()) add(p.program.view(), 90);
+  const Program tiled = test_kernels::boxed_product();
+  add(tiled.view(), 90);
+  Program large = tiled;  // in the block that a launch sizes
+  large.name = "large";
+  large.shared[0].count += (ptx_shared_max(90) - shared_bytes(large.view())) / 1024 * 512;
+  EXPECT_GT(shared_bytes(large.view()), 226u * 1024);
+  add(large.view(), 90);
+  assemble();
+  expect_spills_at_most(0, 2);
   for (const std::string& output : outputs_) EXPECT_TRUE(leaves_products_alone(output)) << output;
 }
 

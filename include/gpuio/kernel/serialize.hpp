@@ -23,6 +23,10 @@
 //
 //   constants  u32 how many; each u32 length and characters, u32 type, u64 value, least, most
 //
+// Version 4, of kernels with tensor maps only (there may be no constants then), goes on with
+//
+//   tensors  u32 how many; each 24 bytes, u32 buffer, rows, columns, step, box rows, box width
+//
 // Enumerators are what ir.hpp numbers them: a change of their order is a new version. Reading checks every
 // count against the length, every number against its enumeration, and then the kernel itself (verify.hpp)
 // save for races in shared memory, which were checked where it was made. That protects whoever reads it from
@@ -35,7 +39,7 @@
 namespace gpuio::kernel {
 
 inline constexpr u32 kSerializedMagic = 0x52494b47;  // "GKIR"
-inline constexpr u32 kSerializedVersion = 3;         // the newest; what needs no newer is written as 1
+inline constexpr u32 kSerializedVersion = 4;         // the newest; what needs no newer is written as 1
 inline constexpr u32 kNestingMax = 512;              // regions within each other
 inline constexpr u32 kSharedBytesMax = 1u << 30;     // any device's limit is far below
 
@@ -62,7 +66,8 @@ struct Deserialized {
 
 namespace detail {
 
-inline constexpr u32 kHeaderBytes = 44, kParamBytes = 12, kSharedArrayBytes = 8, kInstBytes = 36;
+inline constexpr u32 kHeaderBytes = 44, kParamBytes = 12, kSharedArrayBytes = 8, kInstBytes = 36,
+                     kTensorBytes = 24;
 
 class ByteWriter {
  public:
@@ -116,15 +121,19 @@ class ByteReader {
   u64 at_ = 0;
 };
 
-constexpr bool has_texts(const View& v) {
-  return !v.texts.empty() || !v.unchecked.empty() || !v.constants.empty();
+constexpr u32 version_of(const View& v) {
+  if (!v.tensors.empty()) return 4;
+  if (!v.constants.empty()) return 3;
+  return v.texts.empty() && v.unchecked.empty() ? 1 : 2;
 }
 constexpr u64 text_bytes(const View& v) {
-  if (!has_texts(v)) return 0;
+  const u32 version = version_of(v);
+  if (version == 1) return 0;
   u64 bytes = 8 + v.unchecked.size();
   for (const std::string_view text : v.texts) bytes += 4 + text.size();
-  if (!v.constants.empty()) bytes += 4;
+  if (version >= 3) bytes += 4;
   for (const Constant& c : v.constants) bytes += 32 + c.name.size();
+  if (version >= 4) bytes += 4 + v.tensors.size() * kTensorBytes;
   return bytes;
 }
 
@@ -157,10 +166,10 @@ constexpr std::string_view read_text(ByteReader& r, std::span<const u8> in) {
   r.skip(length);
   return text;
 }
-// What is behind the texts of version 3.
+// What is behind the texts of versions 3 and 4.
 constexpr void read_constants(ByteReader& r, std::span<const u8> in, Deserialized& out) {
   const u64 at = r.at(), count = r.word(4);
-  if (count == 0 || count > in.size() / 32) return r.fail(FormatError::value, at, count);
+  if ((count == 0 && in[4] == 3) || count > in.size() / 32) return r.fail(FormatError::value, at, count);
   for (u64 n = 0; n < count && out.ok(); ++n) {
     Constant c;
     c.name = read_text(r, in);
@@ -172,7 +181,18 @@ constexpr void read_constants(ByteReader& r, std::span<const u8> in, Deserialize
     out.program.constants.push_back(c);
   }
 }
-// What is behind the instructions of versions 2 and 3.
+// And behind those, of version 4.
+constexpr void read_tensors(ByteReader& r, std::span<const u8> in, Deserialized& out) {
+  const u64 at = r.at(), count = r.word(4);
+  if (count == 0 || count > in.size() / kTensorBytes) return r.fail(FormatError::value, at, count);
+  for (u64 n = 0; n < count && out.ok(); ++n) {
+    TensorMap t;
+    for (u32* field : {&t.buffer, &t.rows, &t.columns, &t.step, &t.box_rows, &t.box_width})
+      *field = u32(r.word(4));
+    out.program.tensors.push_back(t);
+  }
+}
+// What is behind the instructions of versions from 2 on.
 constexpr void read_texts(ByteReader& r, std::span<const u8> in, Deserialized& out) {
   Program& p = out.program;
   const u64 at = r.at(), count = r.word(4);
@@ -182,7 +202,8 @@ constexpr void read_texts(ByteReader& r, std::span<const u8> in, Deserialized& o
     if (n == 0) p.unchecked = text;
     else p.texts.push_back(text);
   }
-  if (out.ok() && in[4] == 3) read_constants(r, in, out);
+  if (out.ok() && in[4] >= 3) read_constants(r, in, out);
+  if (out.ok() && in[4] >= 4) read_tensors(r, in, out);
   if (out.ok() && r.at() != in.size()) r.fail(FormatError::length, r.at(), r.at());
 }
 
@@ -227,7 +248,8 @@ constexpr SerializedCounts read_header(ByteReader& r, std::span<const u8> in, De
 constexpr void check_limits(ByteReader& r, const Program& p, u64 shared_at, u64 insts_at) {
   u64 shared_bytes = 0;
   for (u64 n = 0; n < p.shared.size(); ++n) {
-    shared_bytes += (u64(size_of(p.shared[n].type)) * p.shared[n].count + 15) / 16 * 16;
+    const u64 multiple = p.tensors.empty() ? 16 : 1024;
+    shared_bytes += (u64(size_of(p.shared[n].type)) * p.shared[n].count + multiple - 1) / multiple * multiple;
     if (shared_bytes > kSharedBytesMax)
       return r.fail(FormatError::shared_size, shared_at + n * kSharedArrayBytes, kSharedBytesMax);
   }
@@ -248,7 +270,7 @@ constexpr std::vector<u8> serialize(const View& v) {
   const u64 bytes = counts.bytes() + detail::text_bytes(v);
   out.reserve(bytes);
   detail::ByteWriter w(out);
-  const u32 version = !v.constants.empty() ? 3 : detail::has_texts(v) ? 2 : 1;
+  const u32 version = detail::version_of(v);
   for (u64 n : {u64(kSerializedMagic), u64(version), bytes}) w.word(n, 4);
   for (u32 n : v.block) w.word(n, 4);
   for (u32 n : {counts.name, counts.params, counts.shared, counts.vars, counts.insts}) w.word(n, 4);
@@ -274,6 +296,10 @@ constexpr std::vector<u8> serialize(const View& v) {
     w.bytes(c.type, 0, 0, 0);
     for (const u64 n : {c.value, c.least, c.most}) w.word(n, 8);
   }
+  if (version == 3) return out;
+  w.word(v.tensors.size(), 4);
+  for (const TensorMap& t : v.tensors)
+    for (const u32 n : {t.buffer, t.rows, t.columns, t.step, t.box_rows, t.box_width}) w.word(n, 4);
   return out;
 }
 

@@ -34,7 +34,8 @@ constexpr Via via_of(Op op) {
     case Op::async_copy:
     case Op::async_commit:
     case Op::async_wait: return Via::copy;
-    case Op::bulk_load: return Via::bulk_load;
+    case Op::bulk_load:
+    case Op::tensor_load: return Via::bulk_load;
     case Op::bulk_store:
     case Op::bulk_commit:
     case Op::bulk_wait: return Via::bulk_store;

@@ -127,6 +127,7 @@ class Memory {
           if (loops_) pending_.append(live_.data, live_.count);
           break;
         case Op::matrix_load: access(n, Kind::read); break;
+        case Op::tensor_load: access(n, Kind::write); break;
         case Op::atomic_load: access(n, Kind::atomic_read); break;
         case Op::atomic_store:
         case Op::atomic_rmw:

@@ -61,6 +61,7 @@ class TypeCheck {
     open_.push(true);  // region 0: the kernel
     frames_.push({});
     constants();
+    tensors();
     for (at_ = 0; at_ < size_ && result_.error == Err::ok; ++at_) {
       const Inst& i = insts_[at_];
       if (is_control(i.op)) structure(i);
@@ -112,6 +113,24 @@ class TypeCheck {
         if (i.op == Op::constant && i.a == n) line = i.line;
       result_ = {Err::constant_declaration, line, 0, n};
       return;
+    }
+  }
+
+  constexpr void tensors() {
+    const auto number = [&](u32 p) {
+      return p < v_.params.size() && v_.params[p].kind == ParamKind::scalar &&
+             (v_.params[p].type == Type::u32 || v_.params[p].type == Type::u64);
+    };
+    for (u32 n = 0; n < v_.tensors.size() && result_.ok(); ++n) {
+      const TensorMap& t = v_.tensors[n];
+      const Param p = t.buffer < v_.params.size() ? v_.params[t.buffer] : Param{};
+      const bool buffer = (p.kind == ParamKind::in || p.kind == ParamKind::inout) && p.type != Type::boolean;
+      const bool box = t.box_rows >= 1 && t.box_rows <= 256 && t.box_width <= 3 && n < 1u << 16;
+      if (buffer && box && number(t.rows) && number(t.columns) && number(t.step)) continue;
+      u32 line = 0;
+      for (const Inst& i : v_.insts)
+        if (line == 0 && i.op == Op::tensor_load && TensorLoad::of(i).map == n) line = i.line;
+      result_ = {Err::tensor_map, line, 0, n};
     }
   }
 
@@ -322,6 +341,20 @@ class TypeCheck {
     const u32 bytes = bulk_bytes(i), by = bulk_mbarrier(i);
     if (bytes == 0 || bytes % 16 != 0 || bytes > kBulkBytesMax) return fail(Err::bulk_size, bytes);
     if (!load) return want(by == 0, Err::no_such_object);
+    counts_on(by);
+  }
+  constexpr void tensor_load(const Inst& i) {
+    const TensorLoad load = TensorLoad::of(i);
+    if (load.map >= v_.tensors.size() || !(i.a & kShared) || (i.a & ~kShared) >= v_.shared.size())
+      return fail(Err::no_such_object);
+    const TensorMap& map = v_.tensors[load.map];
+    use_as_plain(i.a);
+    want(i.type == v_.shared[i.a & ~kShared].type && i.type == v_.params[map.buffer].type);
+    want((is(i.b, Type::u32) || is(i.b, Type::u64)) && is(i.c, Type::u32) && is(i.d, Type::u32));
+    want(i.mode == map.box_width && load.bytes == map.box_rows * (16u << map.box_width), Err::wrong_mode);
+    counts_on(bulk_mbarrier(i));
+  }
+  constexpr void counts_on(u32 by) {
     if (!(by & kShared) || (by & ~kShared) >= v_.shared.size()) return fail(Err::no_such_object);
     want((mbarrier_.data[by & ~kShared] & kMbarrier) != 0, Err::mbarrier_use);
   }
@@ -389,8 +422,11 @@ class TypeCheck {
     want((is(i.b, Type::u32) || is(i.b, Type::u64)) && (is(i.d, Type::u32) || is(i.d, Type::u64)));
     const WarpgroupShape shape = WarpgroupShape::of(i);
     const u32 n = shape.columns;
-    if (n < 8 || n > 256 || n % (integers && n > 24 ? 16 : 8) != 0 || shape.panel_a < kWarpgroupRows ||
-        shape.panel_b < n || shape.panel_a > kPanelsMax || shape.panel_b > kPanelsMax)
+    const bool narrow = shape.step == 0 && shape.panel_a >= kWarpgroupRows && shape.panel_b >= n &&
+                        shape.panel_a <= kPanelsMax && shape.panel_b <= kPanelsMax;
+    const bool wide = shape.panel_a == 0 && shape.panel_b == 0 && 2 * (shape.step + 1) <= 1u << shape.width;
+    if (n < 8 || n > 256 || n % (integers && n > 24 ? 16 : 8) != 0 || shape.packed() != i.imm ||
+        !(shape.width ? wide : narrow))
       fail(Err::warpgroup_shape, n);
   }
   constexpr bool vector(const Inst& i) const {
@@ -460,6 +496,7 @@ class TypeCheck {
       case Op::mbarrier_wait: return mbarrier(i);
       case Op::bulk_load:
       case Op::bulk_store: return bulk_copy(i);
+      case Op::tensor_load: return tensor_load(i);
       case Op::matrix_load:
       case Op::matrix_multiply: return matrix(i);
       case Op::pair_add:

@@ -18,6 +18,10 @@
 // apart than 64 rows need, lanes that copy along a row meet no bank conflicts. What is stored in panels comes
 // by one bulk copy.
 //
+// Wide panels, with rows of 32, 64 or 128 bytes, are what tensor loads bring (tensor_map.hpp): Bytes of the
+// functions below. Their chunks of 16 bytes are swapped (matrix_lanes.hpp), which keeps rows in other banks
+// without a gap; a tile in them begins at a multiple of eight rows of its array.
+//
 // Depth: multiples of kMatrixDepth<T>, types and sums as in matrix.hpp; of f32 the units ignore the low 13
 // bits. Multiplies since the last commit are a group; warpgroup_wait<N>() lets the newest N go on. Until then
 // the sums belong to the units and the operands are not to be written: the verifier follows both. It all is
@@ -28,19 +32,28 @@
 #pragma once
 
 #include <gpuio/kernel/matrix.hpp>
+#include <gpuio/kernel/matrix_lanes.hpp>
 
 namespace gpuio::kernel {
 
+template <u32 Bytes>
+inline constexpr u32 kPanelWidth = [] {
+  static_assert(Bytes == 16 || Bytes == 32 || Bytes == 64 || Bytes == 128,
+                "a row of a panel has 16, 32, 64 or 128 bytes");
+  return u32(std::countr_zero(Bytes)) - 4;
+}();
+
 // Where element (row, column) lies in a matrix in panels: native numbers, or traced.
-template <MatrixNumber T>
+template <Storable T, u32 Bytes = 16>
 constexpr u32 panel_place(u32 row, u32 column, u32 panel) {
-  constexpr u32 each = 16 / sizeof(T);
-  return column / each * panel + row * each + column % each;
+  return u32(place_in_panels(sizeof(T), kPanelWidth<Bytes>, panel, row, column));
 }
-template <MatrixNumber T>
+template <Storable T, u32 Bytes = 16>
 constexpr Val<u32> panel_place(const Val<u32>& row, const Val<u32>& column, u32 panel) {
-  constexpr u32 each = 16 / sizeof(T);
-  return column / each * panel + row * each + column % each;
+  constexpr u32 each = Bytes / sizeof(T), chunk = 16 / sizeof(T), width = kPanelWidth<Bytes>;
+  const Val<u32> place = column / each * panel + row * each + column % each;
+  if constexpr (width == 0) return place;
+  else return place ^ (row / (8u >> width) & ((1u << width) - 1)) * chunk;
 }
 
 // 64 x N sums of a warpgroup, N / 2 a lane.
@@ -63,21 +76,23 @@ class WarpgroupSum {
     tracer_->build.warpgroup_clear({first_, N / 2});
   }
   // += a * b: 64 x depth from element at_a on, depth x N by columns from at_b on.
-  template <u32 SizeA, u32 SizeB>
+  template <u32 Bytes = 16, u32 SizeA, u32 SizeB>
   constexpr void multiply_add(const Shared<T, SizeA>& a, Index at_a, u32 panel_a, const Shared<T, SizeB>& b,
                               Index at_b, u32 panel_b, u32 depth = kMatrixDepth<T>,
                               u32 line = __builtin_LINE()) const {
-    constexpr u32 each = 16 / sizeof(T);
+    constexpr u32 each = 16 / sizeof(T), width = kPanelWidth<Bytes>;
     const bool whole = panel_a % each == 0 && panel_b % each == 0 && depth % kMatrixDepth<T> == 0;
     if (!whole) return tracer_->fail(Err::warpgroup_shape, line, N);
     const u32 first_a = at_a.get(*tracer_);
     const u32 first_b = at_b.get(*tracer_);
     tracer_->at(line);
     for (u32 k = 0; k < depth; k += kMatrixDepth<T>) {
-      const u32 from_a = plus(first_a, k / each * panel_a);
-      const u32 from_b = plus(first_b, k / each * panel_b);
-      tracer_->build.warpgroup_multiply(detail::kMatrixOf<T>, {first_, N, panel_a / each, panel_b / each},
-                                        a.object(), from_a, b.object(), from_b);
+      const u32 panel = k * sizeof(T) / Bytes, step = k * sizeof(T) % Bytes / 32;
+      const u32 from_a = plus(first_a, panel * panel_a);
+      const u32 from_b = plus(first_b, panel * panel_b);
+      const WarpgroupShape shape = width == 0 ? WarpgroupShape{first_, N, panel_a / each, panel_b / each}
+                                              : WarpgroupShape{first_, N, 0, 0, width, step};
+      tracer_->build.warpgroup_multiply(detail::kMatrixOf<T>, shape, a.object(), from_a, b.object(), from_b);
     }
   }
   // Calls f(row, column, value) for the lane's elements while tracing, row and column of the warpgroup's 64 x

@@ -107,7 +107,8 @@ constexpr std::string_view kOps[] = {"constant",
                                      "pair_mul",
                                      "pair_min",
                                      "pair_max",
-                                     "pair_fma"};
+                                     "pair_fma",
+                                     "tensor_load"};
 static_assert(std::size(kOps) == std::size_t(kLastOp) + 1);
 constexpr std::string_view kBuiltins[] = {
     "local_x",  "local_y",  "local_z",       "group_x",       "group_y",        "group_z",    "groups_x",
@@ -189,12 +190,18 @@ std::string instruction(const View& k, const Inst& i, u32 n) {
   if (i.op == Op::bulk_load)
     s += fmt::format(" to {} of {}, {} bytes, by {}", object(i.a), object(i.c), bulk_bytes(i),
                      object(bulk_mbarrier(i)));
+  if (i.op == Op::tensor_load)
+    s += fmt::format(" to {} of t{}, {} bytes, by {}", object(i.a), TensorLoad::of(i).map, bulk_bytes(i),
+                     object(bulk_mbarrier(i)));
   if (i.op == Op::warpgroup_read) s += fmt::format(" v{}", i.a);
   if (i.op == Op::warpgroup_clear) s += fmt::format(" v{} to v{}", i.a, i.a + i.imm - 1);
   if (i.op == Op::warpgroup_multiply) {
     const WarpgroupShape shape = WarpgroupShape::of(i);
-    s += fmt::format(" of {} and {}, panels {} and {} rows apart, to v{} to v{}", object(i.a), object(i.c),
-                     shape.panel_a, shape.panel_b, shape.first, shape.first + shape.columns / 2 - 1);
+    const std::string panels =
+        shape.width ? fmt::format("panels of {} bytes, from byte {} on", 16 << shape.width, 32 * shape.step)
+                    : fmt::format("panels {} and {} rows apart", shape.panel_a, shape.panel_b);
+    s += fmt::format(" of {} and {}, {}, to v{} to v{}", object(i.a), object(i.c), panels, shape.first,
+                     shape.first + shape.columns / 2 - 1);
   }
   if (i.op == Op::async_wait || i.op == Op::bulk_wait || i.op == Op::warpgroup_wait)
     s += fmt::format(" for all but {}", i.imm);
@@ -232,6 +239,11 @@ std::string ir_text(const View& k) {
     s += fmt::format("  constant {} {} = {}, from {} to {}\n", c.name, type_name(c.type),
                      launch::text_of(c.type, c.value), launch::text_of(c.type, c.least),
                      launch::text_of(c.type, c.most));
+  for (u32 n = 0; n < k.tensors.size(); ++n) {
+    const TensorMap& t = k.tensors[n];
+    s += fmt::format("  t{} tensor of p{}, rows p{}, columns p{}, step p{}, boxes of {} rows of {} bytes\n",
+                     n, t.buffer, t.rows, t.columns, t.step, t.box_rows, 16 << t.box_width);
+  }
   for (u32 n = 0; n < k.shared.size(); ++n)
     s += fmt::format("  s{} shared {}[{}]\n", n, type_name(k.shared[n].type), k.shared[n].count);
   for (u32 n = 0; n < k.vars.size(); ++n) s += fmt::format("  v{} var {}\n", n, type_name(k.vars[n]));

@@ -170,6 +170,7 @@ class Maker {
       case Op::mbarrier_wait: return mbarrier(i);
       case Op::bulk_load:
       case Op::bulk_store: return bulk_copy(i);
+      case Op::tensor_load: return tensor_load(i);
       case Op::if_:
       case Op::else_:
       case Op::end_if:
@@ -308,6 +309,14 @@ class Maker {
     async_copy(i);
     code_.steps.back().run = async_handler(i.op);
     code_.steps.back().imm = bulk_bytes(i);
+  }
+
+  void tensor_load(const Inst& i) {
+    const u32 to = array(i.b), row = array(i.c), column = array(i.d);
+    Step& s = emit(i, async_handler(i.op));
+    s.a = i.a, s.b = to, s.c = row, s.d = column;
+    s.uniform_a = size_of(k_.insts[i.b].type) == 8;
+    s.imm = u32(i.imm);
   }
 
   void mbarrier(const Inst& i) {
@@ -578,6 +587,7 @@ Result<Native> make_blocked(const kernel::View& kernel, const BlockedOptions& op
                                               : 0;
   code->params.assign(kernel.params.begin(), kernel.params.end());
   code->shared.assign(kernel.shared.begin(), kernel.shared.end());
+  code->tensors.assign(kernel.tensors.begin(), kernel.tensors.end());
   for (kernel::u32 i = 0; i < code->shared.size(); ++i) code->shared_at.push_back(shared_offset(kernel, i));
   blocked::Maker(kernel, *code).make();
   return Native{.run = &blocked::run, .data = std::move(code)};

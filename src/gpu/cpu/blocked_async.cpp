@@ -1,5 +1,7 @@
 // mbarriers and bulk copies. A workgroup that has mbarriers runs in parts that wait for each other
 // (run_parts in blocked.cpp); a part that must wait stops at the step. Copies are made at once.
+#include <gpuio/kernel/boxes.hpp>
+#include <gpuio/kernel/matrix_lanes.hpp>
 #include <gpuio/kernel/phases.hpp>
 
 #include "gpu/cpu/blocked_frame.hpp"
@@ -65,6 +67,45 @@ const Step* bulk_step(const Step* s, Frame& f) {
   return s + 1;
 }
 
+// At once too: nobody may look before the phase has ended.
+const Step* tensor_step(const Step* s, Frame& f) {
+  const Inst i{.op = s->op, .type = s->type, .mode = s->mode, .imm = s->imm};
+  const TensorMap& map = f.code->tensors[TensorLoad::of(i).map];
+  const auto argument = [&](u32 p) { return f.group->arguments[p].value; };
+  const Argument& buffer = f.group->arguments[map.buffer];
+  const MappedMatrix matrix{argument(map.rows), argument(map.columns), argument(map.step)};
+  const u32 size = size_of(i.type);
+  const u64 count = span_of(i), elements = f.code->shared[s->a & ~kShared].count;
+  std::string_view wrong = matrix.wrong(size, buffer.count);
+  if (wrong.empty() && buffer.value % 16 != 0) wrong = "tensor map of a buffer that is not 16-byte aligned";
+  for (u32 lane = f.begin; lane < f.last(); ++lane) {
+    if (!f.active[lane]) continue;
+    const u64 to = s->uniform_a ? f.at<u64>(s->b)[lane] : u64{f.at<u32>(s->b)[lane]};
+    if (!wrong.empty()) {
+      f.error =
+          error(Code::invalid_arg, "line {}: {}: {} x {} elements of {} bytes, {} from row to row, of {}",
+                s->line, wrong, matrix.rows, matrix.columns, size, matrix.step, buffer.count);
+      return nullptr;
+    }
+    if (to >= elements || elements - to < count || to % alignment_of(i) != 0) {
+      f.error = error(Code::invalid_address,
+                      "line {}: a box of {} elements at index {} of {}; it begins at a multiple of {}",
+                      s->line, count, to, elements, alignment_of(i));
+      return nullptr;
+    }
+    const MatrixBox box{map, size, i32(f.at<u32>(s->c)[lane]), i32(f.at<u32>(s->d)[lane])};
+    std::byte* const panel = shared_data(f, s->a) + to * size;
+    std::memset(panel, 0, bulk_bytes(i));
+    for (u32 r = 0; r < map.box_rows; ++r) {
+      const MatrixBox::Part part = box.part(matrix, r);
+      const std::byte* const from = reinterpret_cast<const std::byte*>(buffer.value) + part.from * size;
+      for (u32 e = 0; e < part.count; ++e)
+        std::memcpy(panel + byte_in_panel(map.box_width, r, (part.to + e) * size), from + e * size, size);
+    }
+  }
+  return s + 1;
+}
+
 }  // namespace
 
 Handler async_handler(Op op) {
@@ -72,6 +113,7 @@ Handler async_handler(Op op) {
     case Op::mbarrier_init: return &make_step;
     case Op::mbarrier_arrive: return &arrive_step;
     case Op::mbarrier_wait: return &wait_step;
+    case Op::tensor_load: return &tensor_step;
     default: return &bulk_step;
   }
 }

@@ -60,6 +60,7 @@ struct Plan {  // what all workgroups share
   std::vector<Param> params;
   std::vector<SharedArray> shared;
   std::vector<u32> shared_at;
+  std::vector<TensorMap> tensors;
   std::vector<Step> steps;
   u32 regions = 0;
   u32 vars_begin = 0, vars_end = 0;  // zeroed at entry
@@ -120,7 +121,7 @@ Handler uniform_handler(const Inst& inst);
 Handler memory_handler(const Inst& inst, bool uniform, bool wide_index);
 Handler subgroup_handler(const Inst& inst);
 Handler matrix_handler(const Inst& inst, bool wide_index);
-Handler async_handler(Op op);  // of mbarriers and bulk copies
+Handler async_handler(Op op);  // of mbarriers, bulk copies and tensor loads
 Handler warpgroup_handler(Op op);
 Handler control_handler(Op op);
 Handler builtin_handler();  // of what differs between lanes

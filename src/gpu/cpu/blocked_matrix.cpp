@@ -83,7 +83,6 @@ const Step* clear_step(const Step* s, Frame& f) {
 // At once: nobody sees the sums before they are waited for.
 const Step* warpgroup_step(const Step* s, Frame& f) {
   const Inst i{.op = s->op, .type = s->type, .from = s->from, .mode = s->mode, .imm = s->imm};
-  const WarpgroupShape shape = WarpgroupShape::of(i);
   const u32 size = size_of(i.from);
   const auto index = [&](u32 place, bool wide, u32 lane) {
     return wide ? f.at<u64>(place)[lane] : u64{f.at<u32>(place)[lane]};
@@ -100,17 +99,16 @@ const Step* warpgroup_step(const Step* s, Frame& f) {
                       s->line, at, span, count, alignment_of(i));
       return false;
     }
-    const auto of = [&](u32 array, u64 begin, u32 panel, u32 top) {
+    const auto of = [&](u32 array, u64 begin, bool is_a, u32 top) {
       const std::byte* const from = f.group->shared.data() + f.code->shared_at[array & ~kShared];
       return [=](u32 row, u32 k) {
         u32 bits = 0;
-        const u64 at = begin + place_in_panels(size, u64{panel} * (16 / size), top + row, k);
+        const u64 at = begin + place_in_operand(i, is_a, top + row, k);
         __builtin_memcpy(&bits, from + at * size, size);
         return bits;
       };
     };
-    multiply_panels(i, of(s->a, a, shape.panel_a, first / kMatrixLanes % 4 * 16),
-                    of(s->c, b, shape.panel_b, 0),
+    multiply_panels(i, of(s->a, a, true, first / kMatrixLanes % 4 * 16), of(s->c, b, false, 0),
                     [&](u32 lane, u32 r) -> u32& { return lanes_of(f, s->to, r)[first + lane]; });
     return true;
   };

@@ -10,12 +10,14 @@
 #include "support/every_operation.hpp"
 #include "support/matrices.hpp"
 #include "support/phases.hpp"
+#include "support/tensors.hpp"
 #include "support/warpgroups.hpp"
 
 namespace gpuio::gpu::cpu {
 namespace {
 
 using namespace kernel;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 Status run_blocked(const View& kernel, std::array<u32, 3> grid, RandomData& data, u32 subgroup_size = 8) {
@@ -175,6 +177,54 @@ TEST(Blocked, ProductsOfWarpgroups) {
     SCOPED_TRACE(p.program.name);
     compare(p.program.view());
   }
+}
+
+// Numbers that are no NaN, whose bits are nobody's business.
+std::vector<std::byte> some_numbers(std::size_t bytes, u64 seed) {
+  std::mt19937_64 random(seed);
+  std::vector<std::byte> out(bytes);
+  for (std::byte& b : out) b = std::byte(random()) & std::byte{0xbf};
+  return out;
+}
+
+TEST(Blocked, BoxesOfMatrices) {
+  const auto compare = [](const View& k, std::array<u32, 3> grid, RandomData want) {
+    RandomData got = want;
+    const Outcome o = interpret(k, grid, want.arguments(), {.subgroup_size = 32});
+    ASSERT_TRUE(o.ok()) << o.error << " at line " << o.line;
+    const Status s = run_blocked(k, grid, got, 8);
+    ASSERT_TRUE(s) << s.message();
+    EXPECT_TRUE(got.bytes == want.bytes);
+  };
+  for (const auto& c : test_kernels::box_copies()) {
+    SCOPED_TRACE(c.program.name);
+    const u32 size = size_of(c.type), columns = 2 * c.bytes / size - 1, step = (columns / 16 + 1) * 16;
+    for (const auto& [top, left] : {std::pair<i32, i32>{0, 0}, {-3, -1}, {5, i32(columns) - 2}}) {
+      RandomData data = random_contents(c.program.view(), 5);
+      data.bytes[0] = some_numbers(20 * step * size, 1);
+      data.bits = {0, 20, columns, step, u32(top), u32(left), 0};
+      compare(c.program.view(), {1, 1, 1}, data);
+    }
+  }
+  for (const auto& p : test_kernels::box_products()) {
+    SCOPED_TRACE(p.program.name);
+    RandomData data = random_contents(p.program.view(), 6);
+    for (const u32 input : {0, 1})
+      data.bytes[input] = some_numbers(64 * p.depth * element_bytes(p.what), input);
+    data.bits = {0, 0, 0, 60, p.columns - 1, p.depth - 1, p.depth};
+    compare(p.program.view(), {1, 1, 1}, data);
+  }
+  const Program tiled = test_kernels::boxed_product();
+  RandomData data = random_contents(tiled.view(), 7);
+  const u32 m = 70, n = 130, depth = 100, step = 104;
+  for (const u32 buffer : {0, 1, 2})
+    data.bytes[buffer] = some_numbers(buffer == 2 ? m * n * 4 : n * step * 2, buffer);
+  data.bits = {0, 0, 0, m, n, depth, step, step};
+  compare(tiled.view(), {2, 2, 1}, data);
+  data.bits[6] = 100;  // what cannot be mapped is said with its numbers
+  EXPECT_THAT(run_blocked(tiled.view(), {1, 1, 1}, data).message(),
+              AllOf(HasSubstr("tensor map whose rows are not a multiple of 16 bytes apart"),
+                    HasSubstr("70 x 100 elements of 2 bytes, 100 from row to row")));
 }
 
 TEST(Blocked, AnMbarrierThatNobodyEndsAndABarrierThatSomeMissAreErrors) {

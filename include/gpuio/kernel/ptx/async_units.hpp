@@ -66,6 +66,19 @@ constexpr void bulk_copy(Out<Sink>& o, const Inst& i) {
   o.text(";\n");
 }
 
+// The map is a parameter of the kernel, which stays where it is: its generic address.
+template <class Sink>
+constexpr void tensor_load(Out<Sink>& o, const Inst& i) {
+  const SharedPlace by{bulk_mbarrier(i) & ~kShared};
+  const Address shared = address(o, i);  // by way of %x0 and %x1
+  o.line("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [", by, "], ", bulk_bytes(i));
+  o.line("mov.b64 %y0, tensor", TensorLoad::of(i).map);
+  o.line("cvta.param.u64 %y0, %y0");
+  o.text("  cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes ");
+  put(o, shared);
+  o.text(", [%y0, {", o.reg(i.d), ", ", o.reg(i.c), "}], [", by, "];\n");
+}
+
 template <class Sink>
 constexpr void async_unit(Out<Sink>& o, const Inst& i, u32 id) {
   switch (i.op) {
@@ -77,6 +90,7 @@ constexpr void async_unit(Out<Sink>& o, const Inst& i, u32 id) {
     case Op::mbarrier_wait: return mbarrier_wait(o, i, id);
     case Op::bulk_commit: return o.line("cp.async.bulk.commit_group");
     case Op::bulk_wait: return o.line("cp.async.bulk.wait_group ", i.imm);
+    case Op::tensor_load: return tensor_load(o, i);
     default: return bulk_copy(o, i);
   }
 }

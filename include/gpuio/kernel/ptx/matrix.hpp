@@ -87,14 +87,19 @@ constexpr void matrix_multiply(Out<Sink>& o, const Inst& i, u32 id) {
 
 // --- wgmma ------------------------------------------------------------------------------------------------
 
-// Into %y<to> the descriptor of a matrix in panels, not swizzled: where it begins, how far panels, and eight
-// rows of 16 bytes, are apart.
+// Into %y<to> the descriptor of a matrix in panels: where it begins, how far panels (of wide ones nobody
+// asks) and eight rows are apart, in units of 16 bytes; on top the pattern, 1 to 3 for rows of 128, 64, 32
+// bytes. The units swap the chunks of addresses, so that a step along wide rows is one of the address.
 template <class Sink>
 constexpr void descriptor(Out<Sink>& o, const Inst& i, u32 to, u32 object, u32 index, u32 panel) {
+  const WarpgroupShape shape = WarpgroupShape::of(i);
   part_address(o, Inst{.op = Op::matrix_load, .from = i.from, .a = object, .b = index});
+  if (shape.step) o.line("add.u32 %x0, %x0, ", shape.step * 32);
   o.line("shr.u32 %x0, %x0, 4");
   o.line("cvt.u64.u32 %y", to, ", %x0");
-  o.line("or.b64 %y", to, ", %y", to, ", ", u64{panel} << 16 | u64{8} << 32);
+  const u64 pattern = shape.width ? 4 - shape.width : 0;
+  o.line("or.b64 %y", to, ", %y", to, ", ",
+         u64{shape.width ? 1 : panel} << 16 | u64{8u << shape.width} << 32 | pattern << 62);
 }
 
 template <class Sink>
