@@ -123,6 +123,13 @@ struct Native {
   std::shared_ptr<const void> data{};  // kept as long as the kernel; handed to run
 };
 
+// A matrix in a buffer of which a kernel copies boxes (TensorMap of kernel/ir.hpp), by slots of the argument
+// block. CUDA encodes it at each launch; others read the slots.
+struct TensorSlots {
+  std::uint32_t buffer = 0, rows = 0, columns = 0, step = 0;  // slots; numbers are of elements
+  std::uint32_t element_bytes = 1, box_rows = 1, box_bytes = 16;
+};
+
 // A kernel in whichever forms its maker has; a device takes the one it runs and refuses by name when it is
 // missing.
 struct KernelCode {
@@ -133,6 +140,7 @@ struct KernelCode {
   std::string_view ptx{};                  // cuda
   std::span<const std::uint32_t> spirv{};  // vulkan
   Native native{};                         // cpu
+  std::vector<TensorSlots> tensors{};      // cuda: the text's parameters behind the block
 };
 
 class Kernel {

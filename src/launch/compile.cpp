@@ -46,12 +46,26 @@ Result<Compiled> for_cuda(const kernel::View& kernel, Compiled out, const gpu::D
 
 }  // namespace
 
+std::vector<gpu::TensorSlots> tensors_of(const kernel::View& kernel) {
+  std::vector<gpu::TensorSlots> out;
+  for (const kernel::TensorMap& t : kernel.tensors)
+    out.push_back({.buffer = t.buffer,
+                   .rows = t.rows,
+                   .columns = t.columns,
+                   .step = t.step,
+                   .element_bytes = kernel::size_of(kernel.params[t.buffer].type),
+                   .box_rows = t.box_rows,
+                   .box_bytes = 16u << t.box_width});
+  return out;
+}
+
 Result<Compiled> compile(const kernel::View& kernel, const gpu::DeviceInfo& device) {
   Compiled out;
   out.code.name = kernel.name;
   out.code.block = kernel.block;
   out.code.shared_bytes = kernel::shared_bytes(kernel);
   out.code.parameters = kernel::u32(kernel.params.size());
+  out.code.tensors = tensors_of(kernel);
   switch (device.backend) {
     case gpu::Backend::cpu: return for_cpu(kernel, std::move(out), device);
     case gpu::Backend::vulkan: return for_vulkan(kernel, std::move(out));

@@ -12,6 +12,7 @@
 #include <gpuio/kernel/ir.hpp>
 
 #include <memory>
+#include <vector>
 
 #include "gpu/device.hpp"
 
@@ -23,6 +24,8 @@ struct Compiled {
   std::shared_ptr<const void> storage;
 };
 
+// The tensor maps of a kernel, as a device's `load` takes them.
+std::vector<gpu::TensorSlots> tensors_of(const kernel::View& kernel);
 Result<Compiled> compile(const kernel::View& kernel, const gpu::DeviceInfo& device);
 Result<std::unique_ptr<gpu::Kernel>> load(gpu::Device& device, const kernel::View& kernel);
 

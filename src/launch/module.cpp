@@ -259,6 +259,7 @@ Result<std::unique_ptr<Loaded>> Module::load_program(gpu::Device& device) const 
                        .block = view.block,
                        .shared_bytes = kernel::shared_bytes(view),
                        .parameters = kernel::u32(view.params.size())};
+  code.tensors = launch::tensors_of(view);
   // A file's own code where the device takes that; what was shipped runs natively on the CPU. None of it has
   // the constants that were given.
   if (backend == gpu::Backend::vulkan && !specialized_) code.spirv = words_;

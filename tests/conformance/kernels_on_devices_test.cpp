@@ -13,6 +13,7 @@
 #include "support/every_operation.hpp"
 #include "support/kernels.hpp"
 #include "support/run_on_device.hpp"
+#include "support/tensors.hpp"
 #include "support/vocabulary.hpp"
 #include "support/vulkan_driver.hpp"
 
@@ -126,6 +127,42 @@ TEST_P(KernelsOnDevices, FunctionsAreAsCloseAsPromised) {
       EXPECT_LE(std::fabs(double(got) - want), std::max(4 * ulp, 0x1p-20))
           << r << ": " << in << " gives " << got;
     }
+  }
+}
+
+// Across the edges of matrices; small whole numbers, whose sums are exact in every order.
+TEST_P(KernelsOnDevices, BoxesOfMatrices) {
+  const auto whole_numbers = [](Type type, u32 count) {
+    std::vector<std::byte> bytes(count * size_of(type));
+    for (u32 n = 0; n < count; ++n)
+      write_element(bytes, n * size_of(type), size_of(type), eval_cast(type, Type::i32, u32(n * 7 % 9) - 4));
+    return bytes;
+  };
+  const u32 sm = u32(device_->info().major * 10 + device_->info().minor);
+  if (cuda() && sm < 90) GTEST_SKIP() << "sm_" << sm << " has no tensor maps";
+  const auto check = [&](const View& kernel, const RandomData& data) {
+    RandomData copy = data;
+    if (cuda()) expect_like_interpreter(kernel, {1, 1, 1}, data);
+    else
+      EXPECT_NE(run(kernel, {1, 1, 1}, copy).message().find("mbarriers and bulk copies"), std::string::npos);
+  };
+  for (const auto& c : test_kernels::box_copies()) {
+    const u32 size = size_of(c.type), columns = 2 * c.bytes / size - 1, step = (columns / 16 + 1) * 16;
+    for (const auto& [top, left] : {std::pair<i32, i32>{0, 0}, {-3, -1}, {5, i32(columns) - 2}}) {
+      RandomData data{{0, 20, columns, step, u32(top), u32(left), 0}, std::vector<std::vector<std::byte>>(7)};
+      data.bytes[0] = whole_numbers(c.type, 20 * step);
+      data.bytes[6].resize(c.rows * c.bytes);
+      check(c.program.view(), data);
+    }
+  }
+  for (const auto& p : test_kernels::box_products()) {
+    const Type type = p.program.params[0].type;
+    if (type == Type::u8 || (cuda() && sm != 90)) continue;
+    RandomData data{{0, 0, 0, 60, p.columns - 1, p.depth - 1, p.depth},
+                    std::vector<std::vector<std::byte>>(7)};
+    for (const u32 input : {0, 1}) data.bytes[input] = whole_numbers(type, 64 * p.depth);
+    data.bytes[2].resize(64 * p.columns * 4);
+    if (cuda()) check(p.program.view(), data);
   }
 }
 

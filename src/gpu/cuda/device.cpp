@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <cctype>
 #include <fstream>
 
@@ -12,7 +13,6 @@ namespace {
 // What a text declares itself, as kernel/ptx.hpp writes it: of more it declares nothing, and launches give
 // it.
 constexpr std::uint32_t kStaticSharedMax = 48 * 1024;
-constexpr std::uint32_t kParametersMax = 4096 / sizeof(Argument);  // what a kernel takes on every GPU
 
 Capability capability(bool masked, std::string_view what, std::string reason) {
   if (masked) return {.available = false, .reason = fmt::format("{} is masked by the caller", what)};
@@ -220,6 +220,26 @@ class CudaDevice final : public Device, public ShaderDevice {
   std::shared_ptr<Core> core_;
 };
 
+// Maps are of slots that are there, and of sizes that launch() takes for granted.
+Status check_tensors(const KernelCode& code) {
+  for (const TensorSlots& t : code.tensors) {
+    const bool slots = std::max({t.buffer, t.rows, t.columns, t.step}) < code.parameters;
+    const auto power = [](std::uint32_t n, std::uint32_t least, std::uint32_t most) {
+      return std::has_single_bit(n) && n >= least && n <= most;
+    };
+    if (slots && power(t.element_bytes, 1, 8) && power(t.box_bytes, 16, 128) && t.box_rows >= 1 &&
+        t.box_rows <= 256)
+      continue;
+    return error(
+        Code::invalid_arg,
+        "load of '{}': a tensor map of slots {}, {}, {} and {} of {}, elements of {} bytes, boxes of {} "
+        "rows of {} bytes; elements have 1 to 8 bytes, boxes 1 to 256 rows of 16, 32, 64 or 128",
+        code.name, t.buffer, t.rows, t.columns, t.step, code.parameters, t.element_bytes, t.box_rows,
+        t.box_bytes);
+  }
+  return {};
+}
+
 Result<std::unique_ptr<Kernel>> CudaDevice::load(const KernelCode& code, bool separate) {
   if (code.ptx.empty()) {
     return fail(Code::unsupported, "load of '{}': it has no PTX, which is what a CUDA device runs",
@@ -237,13 +257,23 @@ Result<std::unique_ptr<Kernel>> CudaDevice::load(const KernelCode& code, bool se
                 "smaller tiles or fewer stages there",
                 code.name, code.shared_bytes, info_.name, info_.major, info_.minor, info_.shared_bytes_max);
   }
-  if (code.parameters > kParametersMax) {
-    return fail(Code::invalid_arg, "load of '{}': {} parameters, at most {}", code.name, code.parameters,
-                kParametersMax);
+  // The maps begin at a multiple of 64 bytes.
+  const std::uint64_t maps = code.tensors.size() * sizeof(CUtensorMap);
+  const std::uint64_t most_parameters =
+      maps + 48 < kParameterBytesMax ? (kParameterBytesMax - maps) / 64 * 64 / sizeof(Argument) : 0;
+  if (code.parameters > most_parameters) {
+    return fail(Code::invalid_arg, "load of '{}': {} parameters beside {} tensor maps, at most {}", code.name,
+                code.parameters, code.tensors.size(), most_parameters);
+  }
+  if (Status s = check_tensors(code); !s) return fail(std::move(s));
+  const Driver& d = core_->driver();
+  if (!code.tensors.empty() && d.cuTensorMapEncodeTiled == nullptr) {
+    return fail(Code::unsupported,
+                "load of '{}': it has tensor maps, and {} encodes none: update it to CUDA 12.0", code.name,
+                d.version_text());
   }
   const Current current(*core_);
   if (!current.ok()) return fail(current.status());
-  const Driver& d = core_->driver();
   const std::string text(code.ptx);  // ends with a zero
   std::string log(8192, '\0');
   int names[] = {kJitTargetFromContext, kJitErrorLogBuffer, kJitErrorLogBufferSizeBytes};
@@ -254,6 +284,7 @@ Result<std::unique_ptr<Kernel>> CudaDevice::load(const KernelCode& code, bool se
   kernel->block = code.block;
   kernel->parameters = code.parameters;
   kernel->separate = separate;
+  kernel->tensors = code.tensors;
   const std::string what = fmt::format("load of '{}'", code.name);
   if (Status s = core_->check(d.cuModuleLoadDataEx(&kernel->module, text.c_str(), 3, names, values),
                               "cuModuleLoadDataEx");

@@ -80,6 +80,7 @@ std::string find_all(Driver& d, GetProcAddress* get) {
   GPUIO_FIND(cuEventElapsedTime);
 #undef GPUIO_FIND
   f.find_optional(d.cuFuncLoad, "cuFuncLoad", kInterfaceLoad);
+  f.find_optional(d.cuTensorMapEncodeTiled, "cuTensorMapEncodeTiled", kInterfaceTensorMap);
   return f.missing();
 }
 

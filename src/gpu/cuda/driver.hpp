@@ -20,8 +20,8 @@
 
 namespace gpuio::gpu::cuda {
 
-inline constexpr int kInterface = 11040;  // CUDA 11.4: all below but cuFuncLoad is in it
-inline constexpr int kInterfaceLoad = 12040;
+inline constexpr int kInterface = 11040;  // CUDA 11.4: all below that is not optional is in it
+inline constexpr int kInterfaceLoad = 12040, kInterfaceTensorMap = 12000;
 
 using CUdevice = int;
 using CUdeviceptr = unsigned long long;
@@ -30,6 +30,9 @@ using CUstream = struct CUstr*;
 using CUevent = struct CUev*;
 using CUmodule = struct CUmod*;
 using CUfunction = struct CUfunc*;
+struct alignas(64) CUtensorMap {
+  std::uint64_t opaque[16];
+};
 
 // CUresult: those that are told apart.
 inline constexpr int kSuccess = 0, kInvalidValue = 1, kOutOfMemory = 2, kNoDevice = 100, kNotReady = 600;
@@ -55,6 +58,9 @@ enum JitOption : int {  // CUjit_option
   kJitErrorLogBufferSizeBytes = 6,
   kJitTargetFromContext = 8,
 };
+// CUtensorMapDataType, of numbers that are only moved; CUtensorMapL2promotion. Interleave and fill: 0, none.
+inline constexpr int kTensorOfU8 = 0, kTensorOfU16 = 1, kTensorOfU32 = 2, kTensorOfU64 = 4;
+inline constexpr int kTensorPromoteTo128Bytes = 2;
 inline constexpr int kFunctionMaxThreadsPerBlock = 0;         // CUfunction_attribute
 inline constexpr int kFunctionMaxDynamicSharedSizeBytes = 8;  // likewise
 inline constexpr unsigned kHostPortable = 1, kHostDeviceMap = 2;
@@ -98,6 +104,10 @@ struct Driver {
   int (*cuLaunchKernel)(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                         unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                         CUstream stream, void** parameters, void** extra) = nullptr;
+  int (*cuTensorMapEncodeTiled)(CUtensorMap* map, int type, std::uint32_t rank, void* address,
+                                const std::uint64_t* sizes, const std::uint64_t* steps,
+                                const std::uint32_t* box, const std::uint32_t* element_steps, int interleave,
+                                int swizzle, int promotion, int fill) = nullptr;  // optional
   int (*cuLaunchHostFunc)(CUstream stream, void (*function)(void*), void* data) = nullptr;
   int (*cuStreamCreate)(CUstream* stream, unsigned flags) = nullptr;
   int (*cuStreamDestroy)(CUstream stream) = nullptr;

@@ -4,6 +4,7 @@
 // A test steers it through the fake_ functions: any call can be made to fail, and what was made and not
 // released is counted. Releases never fail: nobody could do anything about it.
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -20,8 +21,11 @@ int looked_at = 0;                // how many parameters of 8 bytes of a launch 
 unsigned long long parameter[8];  // what they were
 int allowed = 0;                  // bytes of shared memory that a launch may give the function
 unsigned given = 0;               // that the last launch gave
-bool held = false;                // nothing that is enqueued ever ends
-bool old = false;                 // knows nothing newer than CUDA 11.4
+unsigned long long
+    encoded[14];    // what the last tensor map was made of, in the order of the driver's function
+int maps = 0;       // made so far; the first word of a map says which it is
+bool held = false;  // nothing that is enqueued ever ends
+bool old = false;   // knows nothing newer than CUDA 11.4
 std::map<const void*, std::string> live;
 std::string failed;
 
@@ -68,12 +72,14 @@ EXPORT void fake_reset(int at, int with) {
   held = old = false;
   allowed = 0;
   given = 0;
+  maps = 0;
   failed.clear();
 }
 EXPORT int fake_calls() { return calls; }
 EXPORT int fake_launches() { return launches; }
 EXPORT void fake_values(int count) { looked_at = count; }
 EXPORT unsigned long long fake_value(int i) { return parameter[i]; }
+EXPORT unsigned long long fake_encoded(int i) { return encoded[i]; }
 EXPORT int fake_allowed() { return allowed; }
 EXPORT unsigned fake_given() { return given; }
 EXPORT void fake_old(int is_old) { old = is_old != 0; }
@@ -251,6 +257,31 @@ int cuLaunchKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsi
   for (int i = 0; i < looked_at; ++i) std::memcpy(&parameter[i], parameters[i], sizeof parameter[i]);
   return 0;
 }
+int cuTensorMapEncodeTiled(unsigned long long* map, int type, unsigned rank, void* address,
+                           const std::uint64_t* sizes, const std::uint64_t* steps, const unsigned* box,
+                           const unsigned* element_steps, int interleave, int swizzle, int promotion,
+                           int fill) {
+  ENTER();
+  if (reinterpret_cast<std::uintptr_t>(map) % 64 != 0 || rank != 2) return 1;
+  const unsigned long long all[] = {Address(type),
+                                    rank,
+                                    Address(address),
+                                    sizes[0],
+                                    sizes[1],
+                                    steps[0],
+                                    box[0],
+                                    box[1],
+                                    element_steps[0],
+                                    element_steps[1],
+                                    Address(interleave),
+                                    Address(swizzle),
+                                    Address(promotion),
+                                    Address(fill)};
+  std::memcpy(encoded, all, sizeof encoded);
+  std::memset(map, 0, 128);
+  *map = 1000 + unsigned(maps++);
+  return 0;
+}
 int cuLaunchHostFunc(void*, void (*function)(void*), void* data) {
   ENTER();
   function(data);
@@ -327,6 +358,7 @@ const std::map<std::string, void*> functions = {
     F(cuFuncSetAttribute),
     F(cuFuncLoad),
     F(cuLaunchKernel),
+    F(cuTensorMapEncodeTiled),
     F(cuLaunchHostFunc),
     F(cuStreamCreate),
     F(cuStreamDestroy),

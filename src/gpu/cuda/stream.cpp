@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/platform/thread.hpp"
+#include "gpu/cuda/tensor_map.hpp"
 
 namespace gpuio::gpu::cuda {
 namespace {
@@ -255,15 +256,41 @@ Result<double> CudaStream::elapsed_ms(Point from, Point to) {
 
 // --- Operations -------------------------------------------------------------------------------------------
 
+template <class F>
+Status CudaStream::launch(const CudaKernel& k, const Grid& grid, std::span<void*> parameters, F&& prepare) {
+  const auto [x, y, z] = grid.groups;
+  if (std::max({x, y, z}) > kGridMax) {
+    return error(Code::invalid_arg, "launch of '{}': a grid of {}x{}x{} groups, at most {} each", k.name, x,
+                 y, z, kGridMax);
+  }
+  return operation([&] {
+    if (x == 0 || y == 0 || z == 0) return Status{};
+    Status s = prepare();
+    if (s)
+      s = part(
+          driver().cuLaunchKernel(k.function, x, y, z, k.block[0], k.block[1], k.block[2], k.shared_bytes,
+                                  stream_, parameters.empty() ? nullptr : parameters.data(), nullptr),
+          "cuLaunchKernel");
+    return s ? s : std::move(s).wrap(fmt::format("launch of '{}'", k.name));
+  });
+}
+
 Status CudaStream::launch(const Kernel& kernel, const Grid& grid, std::span<const Argument> arguments) {
   const auto& k = static_cast<const CudaKernel&>(kernel);
   if (arguments.size() != k.parameters || k.separate) {
     return error(Code::invalid_arg, "launch of '{}': {} arguments for {} {}parameters", k.name,
                  arguments.size(), k.parameters, k.separate ? "separate " : "");
   }
-  // The block of all arguments is the kernel's one parameter; the driver copies it.
-  void* parameters[] = {const_cast<Argument*>(arguments.data())};
-  return launch(k, grid, std::span(parameters, arguments.empty() ? 0u : 1u));
+  // The block of all arguments is the kernel's parameter, and tensor maps are more; the driver copies them.
+  std::array<CUtensorMap, kTensorsMax> maps;
+  std::array<void*, 1 + kTensorsMax> parameters{const_cast<Argument*>(arguments.data())};
+  for (std::size_t t = 0; t < k.tensors.size(); ++t) parameters[1 + t] = &maps[t];
+  const std::size_t count = arguments.empty() ? 0 : 1 + k.tensors.size();
+  return launch(k, grid, std::span(parameters).first(count), [&] {
+    for (std::size_t t = 0; t < k.tensors.size(); ++t)
+      if (Status s = encode(driver(), k.tensors[t], arguments, maps[t]); !s) return s;
+    return Status{};
+  });
 }
 
 Status CudaStream::launch_shader(const Kernel& kernel, const Grid& grid, const ShaderArguments& arguments) {
@@ -275,23 +302,7 @@ Status CudaStream::launch_shader(const Kernel& kernel, const Grid& grid, const S
   std::vector<void*> parameters;  // of the first bytes of each value the driver copies what the entry takes
   for (const std::uint64_t& value : arguments.values)
     parameters.push_back(const_cast<std::uint64_t*>(&value));
-  return launch(k, grid, parameters);
-}
-
-Status CudaStream::launch(const CudaKernel& k, const Grid& grid, std::span<void*> parameters) {
-  const auto [x, y, z] = grid.groups;
-  if (std::max({x, y, z}) > kGridMax) {
-    return error(Code::invalid_arg, "launch of '{}': a grid of {}x{}x{} groups, at most {} each", k.name, x,
-                 y, z, kGridMax);
-  }
-  return operation([&] {
-    if (x == 0 || y == 0 || z == 0) return Status{};
-    Status s =
-        part(driver().cuLaunchKernel(k.function, x, y, z, k.block[0], k.block[1], k.block[2], k.shared_bytes,
-                                     stream_, parameters.empty() ? nullptr : parameters.data(), nullptr),
-             "cuLaunchKernel");
-    return s ? s : std::move(s).wrap(fmt::format("launch of '{}'", k.name));
-  });
+  return launch(k, grid, parameters, [] { return Status{}; });
 }
 
 // Lives, with room for copies that do not move, until the point of the operation being enqueued.

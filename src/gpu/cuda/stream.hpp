@@ -10,6 +10,10 @@
 
 namespace gpuio::gpu::cuda {
 
+// A kernel takes 4 KiB of parameters on every GPU.
+inline constexpr std::size_t kParameterBytesMax = 4096,
+                             kTensorsMax = kParameterBytesMax / sizeof(CUtensorMap) - 1;
+
 struct CudaKernel final : Kernel {
   ~CudaKernel() override;
   std::shared_ptr<Core> core;
@@ -18,8 +22,9 @@ struct CudaKernel final : Kernel {
   CUfunction function = nullptr;
   std::array<std::uint32_t, 3> block{1, 1, 1};
   std::uint32_t parameters = 0;
-  std::uint32_t shared_bytes = 0;  // that a launch adds to what the text declares
-  bool separate = false;           // its parameters are its own, not one block of slots
+  std::uint32_t shared_bytes = 0;    // that a launch adds to what the text declares
+  bool separate = false;             // its parameters are its own, not one block of slots
+  std::vector<TensorSlots> tensors;  // parameters behind the block, at most kTensorsMax
 };
 
 // Pinned memory handed out front to back and given back in the same order, each piece once its point is
@@ -83,8 +88,10 @@ class CudaStream final : public Stream, public ShaderStream {
   CudaStream(std::shared_ptr<Core> core, Capability timestamps)
       : core_(std::move(core)), timestamps_(std::move(timestamps)) {}
   const Driver& driver() const { return core_->driver(); }
-  // Checked; `parameters` points to as many values as the kernel has parameters.
-  Status launch(const CudaKernel& kernel, const Grid& grid, std::span<void*> parameters);
+  // Checked; `parameters` points to as many values as the kernel has parameters. prepare() fills them, once
+  // the context is current.
+  template <class F>
+  Status launch(const CudaKernel& kernel, const Grid& grid, std::span<void*> parameters, F&& prepare);
 
   template <class F>
   Status operation(F&& parts, bool stamp = false);
