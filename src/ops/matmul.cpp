@@ -117,6 +117,10 @@ MatmulSpec spec_of(const Product& p, const Way& way) {
   const bool in_order = p.b_transposed || bits_of(p.b) > 8;
   spec.copies = rows_begin && in_order && (p.b != Dtype::i4 || spec.bytes_b == 4);
   spec.pairs = c.bytes * 8 >= 2 * bits_of(p.c);
+  // One matrix each; rows of 16 bytes' multiples they are then.
+  const auto mapped = [&](std::uint64_t row) { return row >= p.k && row < std::uint64_t{1} << 38; };
+  spec.boxes = way.warpgroups && spec.copies && p.parts == 1 && p.batch == 1 && p.k > 0 && way.depth == 128 &&
+               mapped(p.a_row) && mapped(p.part[0].b_row);
   return spec;
 }
 
@@ -272,7 +276,7 @@ Status launch(const Place& place, const Product& product, std::size_t way_index)
       {Operation::matmul,
        {product.a, product.b, product.c, product.bias_type},
        {std::uint32_t(way_index), flags, product.parts, spec.bytes_a, spec.bytes_b,
-        std::uint32_t(spec.copies) | std::uint32_t(spec.pairs) << 1}},
+        std::uint32_t(spec.copies) | std::uint32_t(spec.pairs) << 1 | std::uint32_t(spec.boxes) << 2}},
       "matmul", {traced.lanes(), 1, 1}, [&spec](kernel::Ctx k) { trace_matmul(k, spec); },
       way.native() ? native_matmul(product, way) : gpu::Native{});
   if (!kernel) return kernel.error();

@@ -124,12 +124,13 @@ static_assert(kSlots <= Plan::kArgumentsMax);
 
 // What the traced kernel is specialised for: the product's types and flags, the way, and how many bytes of a
 // and of b a lane loads at once (4 to 16 of what is so aligned, 0: an element). For matrix units also whether
-// rows of both begin where copies of 16 bytes can, and those of c where pairs of elements can.
+// rows of both begin where copies of 16 bytes can, those of c where pairs of elements can, and for warpgroups
+// whether a and b are matrices that tensor maps can describe.
 struct MatmulSpec {
   Product product;
   Way way;
   std::uint32_t bytes_a = 0, bytes_b = 0;
-  bool copies = false, pairs = false;
+  bool copies = false, pairs = false, boxes = false;
 };
 void trace_matmul(kernel::Ctx k, const MatmulSpec& spec);
 void trace_matmul_units(kernel::Ctx k, const MatmulSpec& spec);

@@ -338,6 +338,34 @@ TEST_P(Matmul, WarpgroupsDoManyProductsAtOnce) {
   x.c = matrix("c", Dtype::f32, {2, 20, 40});
   x.b = matrix("b", Dtype::bf16, {1, 40, 64});
   EXPECT_TRUE(expect_right_by(x, kSmallWarpgroups));
+  // Many matrices are not one that a tensor map describes: all ways that lanes copy.
+  for (std::size_t way = 0; way < kWays.size(); ++way) {
+    if (!kWays[way].warpgroups) continue;
+    const std::uint64_t n = kWays[way].columns + 5;
+    Case y{.a = matrix("a", Dtype::f16, {2, 65, 6 * 64}, 8),
+           .b = matrix("b", Dtype::f16, {2, n, 6 * 64}, 8),
+           .c = matrix("c", Dtype::f32, {2, 65, n})};
+    y.options.b_transposed = true;
+    EXPECT_TRUE(expect_right_by(y, way)) << kWays[way].name;
+  }
+}
+
+// A single row may have any stride, and no depth is no matrix: neither is one that a tensor map describes.
+TEST_P(Matmul, WarpgroupsTakeMatricesThatTensorMapsDoNot) {
+  if (!units_can_be_tried()) GTEST_SKIP() << "kernels for Vulkan have no matrix units";
+  for (const std::uint64_t stride : {0, 8, 64}) {
+    Case x{.a = matrix("a", Dtype::bf16, {1, 64}, 8),
+           .b = matrix("b", Dtype::bf16, {40, 64}, 8),
+           .c = matrix("c", Dtype::f32, {1, 40})};
+    x.a.stride[0] = stride;
+    x.options.b_transposed = true;
+    EXPECT_TRUE(expect_right_by(x, kSmallWarpgroups)) << stride;
+  }
+  Case none{.a = matrix("a", Dtype::bf16, {3, 0}, 8),
+            .b = matrix("b", Dtype::bf16, {40, 0}, 8),
+            .c = matrix("c", Dtype::f32, {3, 40})};
+  none.options.b_transposed = true;
+  EXPECT_TRUE(expect_right_by(none, kSmallWarpgroups));
 }
 
 TEST_P(Matmul, WarpgroupsAreForHopperAndWholeSteps) {

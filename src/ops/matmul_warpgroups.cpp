@@ -1,5 +1,6 @@
 // The product on Hopper's matrix units (wgmma): each warpgroup sums 64 rows of a tile of c in its registers,
-// from stages of a and b in shared memory that all lanes' async copies fill.
+// from stages of a and b in shared memory that boxes of tensor maps fill, asked for by one lane, or all
+// lanes' async copies where there is more than one matrix of either (`boxes` of the spec).
 //
 // What binds, counted for bf16 on an H100: 132 units of 1.83 GHz, each of 2048 products a clock (989 TFLOP/s
 // in all); shared memory moves 128 bytes a clock and unit (31 TB/s), L2 some 23 (5.5 TB/s). A step, 64 of k,
@@ -23,7 +24,10 @@
 //
 // No branch has a wait in it, and none names sums that the units have: ptxas would let them work one product
 // at a time (its remarks C75.., which a test looks for). All steps are whole, so k is a multiple of them, and
-// rows of both operands run along k (`possible` says so); rows that are not there are copied from the last.
+// rows of both operands run along k (`possible` says so); rows that are not there are copied from the last,
+// or are zero in boxes. Those have panels as wide as a step, whose pattern keeps banks apart without a gap.
+
+#include <deque>
 
 #include "ops/matmul_body.hpp"
 
@@ -53,6 +57,12 @@ class Warpgroups : MatmulBody {
       stages_a_.push_back(b_.shared(type_, chunks() * panel(w_.rows)));
       stages_b_.push_back(b_.shared(type_, chunks() * panel(w_.columns)));
     }
+    if (spec_.boxes) {
+      for (u32 s = 0; s < w_.stages; ++s) full_.emplace_back(t_, 1);
+      k_.unchecked_races("a stage is read after its phase, and asked for when all have met who had read it");
+      box_a_ = b_.tensor({kA, kM, kK, kARow, w_.rows, kBoxWidth});
+      box_b_ = b_.tensor({kB, kN, kK, kBRow, w_.columns, kBoxWidth});
+    }
     sums_ = vars();
     if (p_.in_groups()) totals_ = vars();
   }
@@ -62,9 +72,11 @@ class Warpgroups : MatmulBody {
   }
 
  private:
+  static constexpr u32 kBoxWidth = 3;  // rows of 128 bytes
+
   // 16 bytes of each row, a panel after the other; 16 bytes more put the chunks of a row into other banks.
   u32 chunks() const { return w_.depth / 16; }
-  u32 panel(u32 rows) const { return (rows + 1) * each_; }
+  u32 panel(u32 rows) const { return (rows + (spec_.boxes ? 0 : 1)) * each_; }
   u32 count() const { return w_.columns / 2; }  // of a lane's sums
 
   u32 vars() {
@@ -95,43 +107,58 @@ class Warpgroups : MatmulBody {
   }
 
   void pipeline(const Tile& tile, const Operand& a, const Operand& b) {
-    const std::vector<Val<u64>> of_a = places(a), of_b = places(b);
-    const auto start = [&](u32 stage, const Val<u32>& k) {
-      copy(a, of_a, stage, k);
-      copy(b, of_b, stage, k);
+    using Places = std::vector<Val<u64>>;
+    const Places of_a = spec_.boxes ? Places{} : places(a), of_b = spec_.boxes ? Places{} : places(b);
+    const auto start = [&](const Val<bool>& there, u32 stage, const Val<u32>& k) {
+      if (spec_.boxes) {
+        GPU_IF(there & (k_.local_index() == 0u)) load(tile, stage, k);
+        return;
+      }
+      GPU_IF(there) {
+        copy(a, of_a, stage, k);
+        copy(b, of_b, stage, k);
+      }
+      b_.async_commit();
     };
     const u32 ahead = w_.stages - 1 - under_way_, block = w_.stages * depth_;
     const Val<u32> whole = tile.depth / block * block;
-    for (u32 s = 0; s < ahead; ++s) {
-      GPU_IF(tile.depth > s * depth_) start(s, k_.val(s * depth_));
-      b_.async_commit();
-    }
+    for (u32 s = 0; s < ahead; ++s) start(tile.depth > s * depth_, s, k_.val(s * depth_));
     for (auto k0 : k_.range(0u, whole, block)) {
       const Val<u32> left = tile.depth - k0;
       for (u32 s = 0; s < w_.stages; ++s) {
-        b_.async_wait(ahead - 1);
+        if (spec_.boxes) full_[s].wait();
+        else b_.async_wait(ahead - 1);
         k_.barrier();
         multiply(s);
-        GPU_IF(left > (s + ahead) * depth_) start((s + ahead) % w_.stages, k0 + (s + ahead) * depth_);
-        b_.async_commit();
+        start(left > (s + ahead) * depth_, (s + ahead) % w_.stages, k0 + (s + ahead) * depth_);
         b_.warpgroup_wait(under_way_);
         if (p_.in_groups()) fold();
       }
     }
     // Fewer than all stages are left, of which `ahead` are on their way.
     for (u32 s = 0; s + 1 < w_.stages; ++s) {
-      b_.async_wait(ahead - 1);
+      const Val<u32> left = tile.depth - whole;
+      if (!spec_.boxes) b_.async_wait(ahead - 1);
+      else GPU_IF(left > s * depth_) full_[s].wait();
       k_.barrier();
-      GPU_IF(tile.depth - whole > s * depth_) multiply(s);
+      GPU_IF(left > s * depth_) multiply(s);
       if (s + ahead + 1 < w_.stages)
-        GPU_IF(tile.depth - whole > (s + ahead) * depth_) start(s + ahead, whole + (s + ahead) * depth_);
-      b_.async_commit();
+        start(left > (s + ahead) * depth_, s + ahead, whole + (s + ahead) * depth_);
+      else if (!spec_.boxes) b_.async_commit();
       b_.warpgroup_wait(under_way_);
       if (p_.in_groups()) fold();
     }
-    b_.async_wait(0);
+    if (!spec_.boxes) b_.async_wait(0);
     b_.warpgroup_wait(0);
     k_.barrier();
+  }
+
+  // One lane: the box of each operand.
+  void load(const Tile& tile, u32 stage, const Val<u32>& k) {
+    const u32 first = b_.constant(Type::u32, 0), full = full_[stage].object();
+    b_.tensor_load(stages_a_[stage], first, box_a_, tile.row.id(), k.id(), full);
+    b_.tensor_load(stages_b_[stage], first, box_b_, tile.column.id(), k.id(), full);
+    full_[stage].arrive();
   }
 
   // A lane copies chunk lane % chunks() of every (lanes / chunks())th row.
@@ -154,14 +181,20 @@ class Warpgroups : MatmulBody {
   }
 
   void multiply(u32 stage) {
-    const WarpgroupShape shape{.first = sums_,
-                               .columns = w_.columns,
-                               .panel_a = panel(w_.rows) / each_,
-                               .panel_b = panel(w_.columns) / each_};
-    const Val<u32> top = k_.warpgroup_index() * (kWarpgroupRows * each_), left = k_.val(0u);
-    for (u32 chunk = 0; chunk < chunks(); chunk += 2)  // a product is 32 bytes deep
-      b_.warpgroup_multiply(matrix_of(p_.a), shape, stages_a_[stage], (top + chunk * panel(w_.rows)).id(),
-                            stages_b_[stage], (left + chunk * panel(w_.columns)).id());
+    WarpgroupShape shape{.first = sums_,
+                         .columns = w_.columns,
+                         .panel_a = panel(w_.rows) / each_,
+                         .panel_b = panel(w_.columns) / each_};
+    if (spec_.boxes) shape = {sums_, w_.columns, 0, 0, kBoxWidth, 0};
+    const u32 row = spec_.boxes ? w_.depth / size_of(type_) : each_;
+    const Val<u32> top = k_.warpgroup_index() * (kWarpgroupRows * row), left = k_.val(0u);
+    for (u32 chunk = 0; chunk < chunks(); chunk += 2) {  // a product is 32 bytes deep
+      if (spec_.boxes) shape.step = chunk / 2;
+      const u32 past_a = spec_.boxes ? 0 : chunk * panel(w_.rows);
+      const u32 past_b = spec_.boxes ? 0 : chunk * panel(w_.columns);
+      b_.warpgroup_multiply(matrix_of(p_.a), shape, stages_a_[stage], (top + past_a).id(), stages_b_[stage],
+                            (left + past_b).id());
+    }
     b_.warpgroup_commit();
   }
   // The sums of 128 go to the totals.
@@ -198,6 +231,8 @@ class Warpgroups : MatmulBody {
   const u32 each_, depth_;  // elements in 16 bytes; of k in a stage
   const u32 under_way_;     // steps whose products the units may still have when the next begins
   std::vector<u32> stages_a_, stages_b_;
+  std::deque<Mbarrier> full_;          // of each stage, where boxes bring it
+  u32 box_a_ = kNone, box_b_ = kNone;  // tensor maps
   u32 sums_ = kNone, totals_ = kNone;  // the first of count() vars
 };
 

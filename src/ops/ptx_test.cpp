@@ -211,6 +211,8 @@ TEST_P(PtxWarpgroups, Products) {
         if (!kWays[way].warpgroups) continue;
         const Tensor a = tensor("a", type, {512, 4096}), b = tensor("b", type, {512, 4096});
         const Tensor c = tensor("c", scaled ? Dtype::bf16 : Dtype::f32, {512, scaled ? 512u : 511u});
+        const Tensor many = tensor("a", type, {2, 512, 4096}),
+                     of_many = tensor("c", c.type, {2, 512, c.shape[1]});
         MatmulOptions options{.b_transposed = true};
         Tensor less = b;
         less.shape[0] = c.shape[1];
@@ -220,8 +222,17 @@ TEST_P(PtxWarpgroups, Products) {
         if (!possible(device_.info(), kWays[way], *product)) continue;
         plan([&](const Place& p) { return launch(p, *product, way); });
         ++planned;
+        // Boxes of one matrix each; of many, lanes' copies.
+        if (scaled) continue;
+        const auto copied = product_of(many, less, of_many, options);
+        ASSERT_TRUE(copied) << copied.error().message();
+        plan([&](const Place& p) { return launch(p, *copied, way); });
       }
   EXPECT_EQ(planned, 22u);
+  std::size_t boxes = 0;
+  for (const auto& [name, text] : device_.texts) boxes += text.find("cp.async.bulk.tensor.2d") != text.npos;
+  EXPECT_EQ(boxes, 22u);
+  EXPECT_EQ(device_.texts.size(), 33u);
   assemble();
 }
 
