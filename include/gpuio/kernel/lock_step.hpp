@@ -52,7 +52,7 @@ struct Product {
   u64 a, b, group;  // where the operands begin
 };
 
-// A bulk load of a phase of an mbarrier.
+// A bulk load of a phase of an mbarrier; of a tensor_load `from` is row << 32 | column.
 struct BulkLoad {
   u32 inst;
   u64 lane, to, from, phase;
