@@ -125,6 +125,8 @@ void Service::run(std::stop_token stop) {
   while (!stop.stop_requested()) {
     if (running_.load(std::memory_order_acquire) == 0) {
       wait_on_word(running_, 0, 100'000'000);
+      // No spin before the first request: it would take a processor from lanes that are about to start.
+      idle_since = clock_.now_ns() - options_.spin_ns;
       continue;
     }
     if (const int code = aborted_.load(std::memory_order_acquire)) give_up(Code(code));
