@@ -13,16 +13,6 @@ using ::testing::HasSubstr;
 
 class Tune : public OpsTest {
  protected:
-  void SetUp() override {
-    OpsTest::SetUp();
-    std::string name = ::testing::TempDir() + "gpuio-tune-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    root_ = name;
-  }
-  void TearDown() override {
-    fs::remove_all(root_);
-    OpsTest::TearDown();
-  }
   auto folder() const {
     return [this] { return DiskCache::Options{.folder = (root_ / "cache").string(), .bytes_max = 1 << 20}; };
   }
@@ -42,7 +32,8 @@ class Tune : public OpsTest {
   Product product() const { return must(product_of(a, b, c, {})); }
 
   Array a, b, c;
-  fs::path root_;
+  const TemporaryDirectory folder_ = std::move(*TemporaryDirectory::create());
+  const fs::path root_ = folder_.path();
 };
 
 TEST_P(Tune, WhatWasChosenIsUsedForLikeSizesOnly) {

@@ -39,9 +39,10 @@ int enter(const char* name) {
 #define ENTER() \
   if (const int r = enter(__func__)) return r
 
+constexpr std::align_val_t kPage{4096};
 template <class Handle>
 int make(Handle* handle, const char* what, std::size_t bytes = 1) {
-  void* const made = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+  void* const made = ::operator new(bytes, kPage, std::nothrow);
   if (made == nullptr) return 2;
   const std::scoped_lock guard(lock);
   live[made] = what;
@@ -53,7 +54,7 @@ int end(const void* handle, const char* what) {
   const auto at = live.find(handle);
   if (at == live.end() || at->second != what) return 1;  // twice, or what is none
   live.erase(at);
-  std::free(const_cast<void*>(handle));
+  ::operator delete(const_cast<void*>(handle), kPage);
   return 0;
 }
 template <class Handle>
@@ -93,7 +94,7 @@ EXPORT int fake_live() {
 EXPORT void fake_forget() {
   const std::scoped_lock guard(lock);
   for (auto& [handle, what] : live) {
-    if (what != "context" && what != "registration") std::free(const_cast<void*>(handle));
+    if (what != "context" && what != "registration") ::operator delete(const_cast<void*>(handle), kPage);
   }
   live.clear();
 }
