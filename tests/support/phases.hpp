@@ -61,26 +61,24 @@ inline constexpr auto bulk_ring =
       }
     });
 
-// Lane 0 brings tiles, lanes 32 to 63 add them up: roles, which only an mbarrier lets wait for each other.
+// Lane 0 brings tiles, lanes 32 to 63 add them up: roles, between which a stage goes back and forth.
 inline constexpr auto roles = kernel<"roles", 64>([](Ctx k, In<u32> x, Out<u32, 32> out, Val<u32> tiles) {
-  k.unchecked_races("full and empty hand the tile from one role to the other");
   auto tile = k.shared<u32, 64>();
-  auto full = k.mbarrier(1);
-  auto empty = k.mbarrier(32);
+  auto stage = k.stage(32);
   GPU_IF(k.tid() < 32) {
     GPU_IF(k.tid() == 0) {
       for (auto t : k.range(0u, tiles)) {
-        empty.wait();
-        k.bulk_load<256>(tile, 0, x, t * 64, full);
-        full.arrive();
+        auto mine = stage.acquire();
+        k.bulk_load<256>(tile, 0, x, t * 64, mine);
+        mine.commit();
       }
     }
   } else {
     auto sum = k.var(0u);
     for (auto t : k.range(0u, tiles)) {
-      empty.arrive();
-      full.wait();
+      auto mine = stage.wait();
       sum += tile[k.tid()] * (t + 1) + tile[k.tid() - 32];
+      mine.release();
     }
     out[k.tid() - 32] = sum;
   }

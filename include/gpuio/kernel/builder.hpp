@@ -170,9 +170,9 @@ class Builder {
   constexpr void async_commit() { append({.op = Op::async_commit}); }
   constexpr void async_wait(u32 groups) { append({.op = Op::async_wait, .imm = groups}); }
 
-  // An mbarrier is its shared array.
-  constexpr void mbarrier_init(u32 mbarrier, u32 arrivals) {
-    append({.op = Op::mbarrier_init, .scope = Scope::workgroup, .a = mbarrier, .imm = arrivals});
+  // An mbarrier is its shared array. `full`: that of the stage of which this one is the empty.
+  constexpr void mbarrier_init(u32 mbarrier, u32 arrivals, u32 full = kNone) {
+    append({.op = Op::mbarrier_init, .scope = Scope::workgroup, .a = mbarrier, .c = full, .imm = arrivals});
   }
   constexpr u32 mbarrier_arrive(u32 mbarrier) {
     return append({.op = Op::mbarrier_arrive, .type = Type::u64, .scope = Scope::workgroup, .a = mbarrier});

@@ -45,6 +45,9 @@ enum class Err : u8 {
   sums_under_way,  // line: what names the sums; other: the multiply; detail: the first Var
   mbarrier_use,
   mbarrier_arrivals,  // other: lanes that it was made for
+  stage_not_owned,
+  stage_held,
+  stage_not_passed,  // other: the lane
   // Control. line: the barrier; other: what makes the lanes differ.
   divergent_barrier,
   divergent_matrix,       // line: the matrix operation
@@ -126,7 +129,16 @@ constexpr std::string_view words(Err e) {
     case Err::mbarrier_arrivals:
       return "cannot show that as many lanes arrive as the mbarrier was made for: all lanes of the "
              "workgroup, "
-             "or a single one";
+             "or a single one; of a stage those that conditions on the lane choose";
+    case Err::stage_not_owned:
+      return "a stage's arrays are loaded between acquire and commit and read between wait and release, on "
+             "every path; a lane passes on only what it owns";
+    case Err::stage_held:
+      return "a stage is waited for again, or its loop is left, before the lane has passed it on (commit, "
+             "release)";
+    case Err::stage_not_passed:
+      return "a lane loads or reads a stage and does not pass it on itself (of products: nobody of its "
+             "subgroup does)";
     case Err::bulk_size: return "a bulk copy is of a multiple of 16 bytes, below 1 MiB";
     case Err::divergent_barrier: return "not all lanes of the workgroup reach this barrier together";
     case Err::sums_under_way:
@@ -189,6 +201,7 @@ inline std::string message(const VerifyResult& r) {
     case Err::matrix_workgroup_size:
     case Err::warpgroup_size:
     case Err::mbarrier_arrivals: s += ", " + std::to_string(r.other) + " lanes"; break;
+    case Err::stage_not_passed: s += ", lane " + std::to_string(r.other); break;
     case Err::bulk_size: s += ", " + std::to_string(r.other) + " bytes"; break;
     case Err::vector_misaligned:
       s += ", index " + std::to_string(r.other) + ", width " + std::to_string(r.detail);

@@ -177,7 +177,8 @@ enum class Op : u8 {
   inline_ptx,
   // mbarriers: shared arrays of one u64 that nothing else uses. A phase ends when so many lanes have arrived
   // as the barrier was made for and the bulk copies of the phase have landed; the next begins at once.
-  mbarrier_init,    // a: the array; imm: lanes a phase, below 2^20. Once, outside regions; also a barrier
+  mbarrier_init,    // a: the array; imm: lanes a phase, below 2^20. Once, outside regions; also a barrier. c:
+                    // kNone, or an mbarrier: that one is full, this one empty of a stage (verify_stages.hpp)
   mbarrier_arrive,  // a. A token: the phase arrived in, u64. Releases what the lane did
   mbarrier_wait,    // a; mode: PhaseOf; c: a token, u64, or the parity of the phase's number, u32, of the
                     // running or the last phase. Returns when it has ended. Acquires

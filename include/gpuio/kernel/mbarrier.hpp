@@ -16,9 +16,30 @@
 // phase that the lane itself arrived in. A barrier is waited for in one of these ways.
 //
 // What a lane did before it arrived is seen by who waited. The verifier follows this where all lanes of the
-// workgroup wait together, and where all of them arrive or a single one; for roles that lanes take, such as
-// producers and consumers, the author answers (Ctx::unchecked_races). Waiting is bounded: on CUDA ten
-// seconds, then the kernel traps; elsewhere a phase that nobody can end is an error with the line.
+// workgroup wait together, and where all of them arrive or a single one.
+//
+// Lanes that take roles hand arrays to each other by stages: two mbarriers, and tokens for who owns the
+// arrays.
+//
+//   auto tile = k.shared<f32, 256>();
+//   auto stage = k.stage(128);                        // 128 lanes release it, one commits
+//   GPU_IF(k.tid() == 0) for (auto t : k.range(0u, tiles)) {
+//     auto mine = stage.acquire();                    // all have released what was there before
+//     k.bulk_load<1024>(tile, 0, x, t * 256, mine);
+//     mine.commit();                                  // full when the loads have landed
+//   }
+//   GPU_IF(k.tid() >= 128) for (auto t : k.range(0u, tiles)) {
+//     auto mine = stage.wait();                       // full
+//     ... tile[...]
+//     mine.release();
+//   }
+//
+// The verifier follows who owns a stage, and that as many lanes pass it on as it was made for
+// (verify_stages.hpp); arrays that lanes fill themselves the author answers for (Ctx::unchecked_races).
+// Of products that a subgroup has waited for one of its lanes may release what they read: k.lane() == 0.
+//
+// Waiting is bounded: on CUDA ten seconds, then the kernel traps; elsewhere a phase that nobody can end is an
+// error with the line.
 //
 // CUDA from sm_80 on (bulk copies: sm_90), the interpreter and the CPU device; other back ends refuse by
 // name.
@@ -30,9 +51,13 @@ namespace gpuio::kernel {
 
 class Mbarrier {
  public:
-  constexpr Mbarrier(Tracer& t, u32 arrivals) : tracer_(&t), object_(t.build.shared(Type::u64, 1)) {
+  // `full`: of the stage of which this one is the empty.
+  constexpr Mbarrier(Tracer& t, u32 arrivals, u32 full = kNone)
+      : tracer_(&t), object_(t.build.shared(Type::u64, 1)) {
     phase_ = t.build.var(Type::u32);
-    t.build.mbarrier_init(object_, arrivals);
+    t.build.mbarrier_init(object_, arrivals, full);
+    // The phase before the first has ended.
+    if (full != kNone) t.build.var_store(phase_, t.build.constant(Type::u32, 1));
   }
   Mbarrier(const Mbarrier&) = delete;
   Mbarrier& operator=(const Mbarrier&) = delete;
@@ -60,6 +85,47 @@ class Mbarrier {
   u32 object_, phase_ = kNone;
 };
 
+// Shared arrays between lanes that load them and lanes that read them.
+class Stage {
+ public:
+  constexpr Stage(Tracer& t, u32 readers, u32 loaders)
+      : full_(t, loaders), empty_(t, readers, full_.object()) {}
+
+  // The arrays are this lane's to load, by bulk_load and tensor_load, until it commits.
+  class Loading {
+   public:
+    constexpr explicit Loading(const Stage& s) : stage_(s) {}
+    constexpr void commit(u32 line = __builtin_LINE()) const { stage_.full_.arrive(line); }
+    constexpr operator const Mbarrier&() const { return stage_.full_; }
+
+   private:
+    const Stage& stage_;
+  };
+  [[nodiscard]] constexpr Loading acquire(u32 line = __builtin_LINE()) const {
+    empty_.wait(line);
+    return Loading(*this);
+  }
+
+  // The arrays are this lane's to read until it releases them.
+  class Reading {
+   public:
+    constexpr explicit Reading(const Stage& s) : stage_(s) {}
+    constexpr void release(u32 line = __builtin_LINE()) const { stage_.empty_.arrive(line); }
+
+   private:
+    const Stage& stage_;
+  };
+  [[nodiscard]] constexpr Reading wait(u32 line = __builtin_LINE()) const {
+    full_.wait(line);
+    return Reading(*this);
+  }
+  // The token of a lane that has waited: where that was in the loop's last iteration.
+  constexpr Reading reading() const { return Reading(*this); }
+
+ private:
+  Mbarrier full_, empty_;
+};
+
 namespace detail {
 
 // Part of Ctx.
@@ -71,6 +137,11 @@ class BulkOperations {
   constexpr Mbarrier mbarrier(u32 arrivals, u32 line = __builtin_LINE()) const {
     tracer().at(line);
     return Mbarrier(tracer(), arrivals);
+  }
+  // `readers` lanes release the stage each time, `loaders` commit it. As mbarrier().
+  constexpr Stage stage(u32 readers, u32 loaders = 1, u32 line = __builtin_LINE()) const {
+    tracer().at(line);
+    return Stage(tracer(), readers, loaders);
   }
   // Copies Bytes, a multiple of 16 below 1 MiB, from a buffer to a shared array: one copy, not one a lane.
   // Indices are elements, at multiples of 16 bytes. `by` then has the lane's arrival yet to come.

@@ -26,6 +26,7 @@ struct Access {
   u32 commits = 0;                 // since; of a bulk load: has the lane arrived?
   bool landed = true;
   u32 serial = 0;  // in the order of the walk
+  u32 fill = 0;    // of a stage's array: which
 };
 using Accesses = List<Access>;
 

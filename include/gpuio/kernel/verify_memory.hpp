@@ -20,6 +20,7 @@
 
 #include <gpuio/kernel/two_lanes.hpp>
 #include <gpuio/kernel/verify_async.hpp>
+#include <gpuio/kernel/verify_stages.hpp>
 
 namespace gpuio::kernel::detail {
 
@@ -30,6 +31,7 @@ class Memory {
         insts_(v.insts.data()),
         flow_(flow),
         ints_(v, flow),
+        stages_(v),
         async_(waits),
         races_(races && !v.shared.empty() && (v.lanes() > 1 || waits)),
         barriers_(v.insts.size() + 1, Numbers<u32>::kUnset) {
@@ -41,6 +43,7 @@ class Memory {
     barriers_.data[v.insts.size()] = count;
   }
   constexpr VerifyResult run() {
+    if (races_ && !stages_.none()) result_ = stages_.run();
     walk(0, u32(v_.insts.size()));
     return result_;
   }
@@ -84,6 +87,17 @@ class Memory {
   constexpr bool has_barrier(u32 begin, u32 end) const {
     return barriers_.data[end] != barriers_.data[begin];
   }
+  constexpr bool acquires(u32 begin, u32 end, u32 stage) const {
+    for (u32 n = begin; n < end; ++n)
+      if (stages_.acquires(insts_[n]) && stages_.stage_of(insts_[n].a) == stage) return true;
+    return false;
+  }
+  // Where products go on from one iteration to the next that releases what they read.
+  constexpr bool releases(u32 begin, u32 end) const {
+    for (u32 n = begin; n < end && !stages_.none(); ++n)
+      if (stages_.releases(insts_[n])) return true;
+    return false;
+  }
   static constexpr bool jumps(Op op) { return op == Op::break_ || op == Op::continue_ || op == Op::return_; }
 
   // --- The walk ---
@@ -120,7 +134,8 @@ class Memory {
         case Op::bulk_wait: wait(live_, via_of(i.op), i.imm); break;
         case Op::mbarrier_arrive: arrive(n); break;
         case Op::mbarrier_wait:
-          if (orders(n)) phases_.wait(v_, live_, i);  // where only some wait, the others know nothing
+          if (stages_.acquires(i)) stages_.fill(i.a);
+          else if (orders(n)) phases_.wait(v_, live_, i);  // where only some wait, the others know nothing
           break;
         case Op::break_:
         case Op::continue_:
@@ -180,7 +195,7 @@ class Memory {
     if (insts_[n].op == Op::for_) suppose(n, kCounts);
     const u32 pending = pending_.count;
     ++loops_;
-    if (!has_barrier(n, end)) {
+    if (!has_barrier(n, end) && !releases(n, end)) {
       const Accesses before = waited_for();
       const u32 start = live_.count;
       walk(n + 1, end);
@@ -354,7 +369,8 @@ class Memory {
                    .span = i64(span),
                    .fact = fact_,
                    .landed = via_of(i.op) == Via::lane,
-                   .serial = ++serial_};
+                   .serial = ++serial_,
+                   .fill = stages_.fill_of(object)};
     for (u32 e = 0; e < live_.count && result_.error == Err::ok; ++e) {
       const Access& earlier = live_.data[e];
       if (earlier.object != object || (earlier.kind == Kind::read && kind == Kind::read)) continue;
@@ -384,6 +400,14 @@ class Memory {
   // Its phase can only be trusted to end when it should if those arrive that it was made for.
   constexpr void arrive(u32 n) {
     const Inst& i = insts_[n];
+    if (const u32 stage = stages_.stage_of(i.a)) {
+      for (u32 a = 0; a < live_.count && races_ && stages_.releases(i); ++a) {
+        const Access& read = live_.data[a];
+        if (read.via == Via::product && !read.landed && stages_.stage_of(read.object) == stage)
+          result_ = {Err::still_read, i.line, insts_[read.inst].line, read.object & ~kShared};
+      }
+      return;
+    }
     const u32 count = phases_.made_for(i.a);
     const bool all = !flow_.apart(n) && count == v_.lanes();
     if (races_ && !all && !(count == 1 && single_lane())) {
@@ -405,6 +429,11 @@ class Memory {
   constexpr void compare(const Access& a, const Access& b) {
     if (a.object != b.object || !(writes(a.kind) || writes(b.kind)) || (atomic(a.kind) && atomic(b.kind)))
       return;
+    if (const u32 stage = stages_.stage_of(a.object)) {
+      // Stages have shown that only the loads of one fill may meet.
+      const bool later = a.old_end && acquires(a.old_begin, a.old_end, stage);
+      if (a.via != Via::bulk_load || b.via != Via::bulk_load || a.fill != b.fill || later) return;
+    }
     if (safe(a, b) || !result_.ok()) return;
     const Err e = under_way(a, b)   ? (writes(a.kind) ? Err::missing_wait : Err::still_read)
                   : !writes(b.kind) ? Err::missing_barrier
@@ -515,6 +544,7 @@ class Memory {
   const Inst* insts_;
   const Flow& flow_;
   Integers ints_;
+  Stages stages_;
   bool async_, races_;
   u32 serial_ = 0;
   Phases phases_;

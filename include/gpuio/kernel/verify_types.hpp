@@ -301,7 +301,7 @@ class TypeCheck {
     }
   }
   // What a shared array, or a Var, has been so far, by bit.
-  enum : u8 { kPlain = 1, kMbarrier = 2, kByToken = 4, kByParity = 8, kSum = 16 };
+  enum : u8 { kPlain = 1, kMbarrier = 2, kByToken = 4, kByParity = 8, kSum = 16, kStaged = 32 };
   constexpr void use_as_plain(u32 object) {
     u8& was = mbarrier_.data[object & ~kShared];
     want(was <= kPlain, Err::mbarrier_use);
@@ -315,7 +315,13 @@ class TypeCheck {
     if (init) {
       want(was == 0 && frames_.count == 1, Err::mbarrier_use);
       want(i.imm > 0 && i.imm <= kArrivalsMax, Err::wrong_mode);
-      was = kMbarrier;
+      if (i.c != kNone) {
+        counts_on(i.c);
+        if (result_.ok()) want(!(mbarrier_.data[i.c & ~kShared] & kStaged), Err::mbarrier_use);
+        if (result_.ok()) mbarrier_.data[i.c & ~kShared] |= kStaged;
+        was |= kStaged;
+      }
+      was |= kMbarrier;
     } else {
       want((was & kMbarrier) != 0, Err::mbarrier_use);
     }
@@ -325,7 +331,7 @@ class TypeCheck {
     want(i.mode <= u8(PhaseOf::parity), Err::wrong_mode);
     want(is(i.c, token ? Type::u64 : Type::u32));
     was |= token ? kByToken : kByParity;
-    want(was != (kMbarrier | kByToken | kByParity), Err::mbarrier_use);
+    want(!(was & kByToken && was & kByParity), Err::mbarrier_use);
   }
   constexpr void bulk_copy(const Inst& i) {
     const bool load = i.op == Op::bulk_load;

@@ -1,0 +1,17 @@
+// expect: mbarrier_arrivals 15 64
+#include <gpuio/kernel.hpp>
+using namespace gpuio::kernel;
+constexpr auto k0 = kernel<"k", 64>([](Ctx k, In<u32, 64> x, Out<u32, 64> y) {
+  auto tile = k.shared<u32, 64>();
+  auto stage = k.stage(64);
+  GPU_IF(k.tid() == 0) {
+    auto mine = stage.acquire();
+    k.bulk_load<256>(tile, 0, x, 0, mine);
+    mine.commit();
+  }
+  GPU_IF(k.tid() >= 32) {
+    auto mine = stage.wait();
+    y[k.tid()] = tile[k.tid()];
+    mine.release();
+  }
+});
