@@ -2,6 +2,7 @@
 #include <fstream>
 #include <thread>
 
+#include "base/platform/file.hpp"
 #include "ops/matmul.hpp"
 #include "ops/ops_fixture.hpp"
 
