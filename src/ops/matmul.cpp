@@ -277,10 +277,13 @@ Status launch(const Place& place, const Product& product, std::size_t way_index)
        {product.a, product.b, product.c, product.bias_type},
        {std::uint32_t(way_index), flags, product.parts, spec.bytes_a, spec.bytes_b,
         std::uint32_t(spec.copies) | std::uint32_t(spec.pairs) << 1 | std::uint32_t(spec.boxes) << 2}},
-      "matmul", {traced.lanes(), 1, 1}, [&spec](kernel::Ctx k) { trace_matmul(k, spec); },
+      "matmul", {spec.lanes(), 1, 1}, [&spec](kernel::Ctx k) { trace_matmul(k, spec); },
       way.native() ? native_matmul(product, way) : gpu::Native{});
   if (!kernel) return kernel.error();
-  return place.plan.launch(*kernel, {.groups = {groups_for(count), 1, 1}}, arguments_of(product));
+  // Of these a unit has one workgroup at a time, which brings its next tile while it stores the last.
+  const std::uint64_t groups =
+      way.warpgroups ? std::min<std::uint64_t>(count, place.device().info().compute_units) : count;
+  return place.plan.launch(*kernel, {.groups = {groups_for(groups), 1, 1}}, arguments_of(product));
 }
 
 Status matmul(const Place& place, const Tensor& a, const Tensor& b, const Tensor& c,

@@ -131,6 +131,12 @@ struct MatmulSpec {
   Way way;
   std::uint32_t bytes_a = 0, bytes_b = 0;
   bool copies = false, pairs = false, boxes = false;
+  // Of warpgroups: do lanes of their own ask for boxes? Where registers are left for it.
+  bool roles() const {
+    const std::uint32_t sums = way.rows * way.columns / way.lanes() * (product.in_groups() ? 2 : 1);
+    return boxes && sums + 40 <= 65536 / (way.lanes() + 128);
+  }
+  std::uint32_t lanes() const { return way.lanes() + (roles() ? 128 : 0); }
 };
 void trace_matmul(kernel::Ctx k, const MatmulSpec& spec);
 void trace_matmul_units(kernel::Ctx k, const MatmulSpec& spec);

@@ -8,8 +8,8 @@
 // once; of a wgmma reads them once, of b once for each warpgroup.
 //
 //   tile      lanes  clocks  L2, bytes a clock            shared memory, written + read    stages of it
-//   128x128   256     512    64 (binds, at 350 TFLOP/s)    64 + 96 (busy for 125%: 790)     4: 129 KiB
-//   128x256   256    1024    48 (binds, at 470)            48 + 80 (100%)                   4: 193 KiB
+//   128x128   384     512    64 (binds, at 350 TFLOP/s)    64 + 96 (busy for 125%: 790)     4: 129 KiB
+//   128x256   384    1024    48 (binds, at 470)            48 + 80 (100%)                   4: 193 KiB
 //   256x192   512    1536    37 (binds, at 600)            37 + 85 (96%)                    4: 225 KiB
 //
 // So L2 binds, and what is predicted for large products is 600 TFLOP/s, 60% of the peak. Not measured. Beyond
@@ -18,12 +18,21 @@
 // 8-bit floats the units keep 13 bits behind the point; sums of 128 go to totals in other registers, for
 // which only the smallest tile has room. While one warpgroup adds there, the units work for the other.
 //
-// A step waits for its stage, meets all lanes, hands its products to the units, starts the copies of a later
-// stage and then waits for the products of the step before, so that the units always have a step to do. That
-// stage is one that was read two steps before: all lanes have met since they waited for those products.
+// Boxes come by stages, which lanes hand to each other (kernel/mbarrier.hpp). All wait for a stage, hand its
+// products to the units, wait for those of the step before and release that step's stage, each subgroup for
+// itself: warpgroups drift apart, so that one's sums are stored while the units work for the other. One lane
+// asks for boxes: of a further warpgroup where registers are left for one (`roles`), as soon as a stage is
+// released, over the ends of tiles too, so that the next tile comes while sums are stored; else the first
+// lane of all, when it has released the stage itself. Steps are whole rounds of all stages; boxes behind the
+// matrix are zero.
 //
-// No branch has a wait in it, and none names sums that the units have: ptxas would let them work one product
-// at a time (its remarks C75.., which a test looks for). All steps are whole, so k is a multiple of them, and
+// Copies: a step waits for its stage, meets all lanes, hands its products to the units, starts the copies of
+// a later stage and then waits for the products of the step before, so that the units always have a step to
+// do. That stage is one that was read two steps before: all lanes have met since they waited for those
+// products.
+//
+// No branch waits for products, and none names sums that the units have: ptxas would let them work one
+// product at a time (its remarks C75.., which a test looks for). All steps are whole, so k is a multiple of them, and
 // rows of both operands run along k (`possible` says so); rows that are not there are copied from the last,
 // or are zero in boxes. Those have panels as wide as a step, whose pattern keeps banks apart without a gap.
 
@@ -58,8 +67,7 @@ class Warpgroups : MatmulBody {
       stages_b_.push_back(b_.shared(type_, chunks() * panel(w_.columns)));
     }
     if (spec_.boxes) {
-      for (u32 s = 0; s < w_.stages; ++s) full_.emplace_back(t_, 1);
-      k_.unchecked_races("a stage is read after its phase, and asked for when all have met who had read it");
+      for (u32 s = 0; s < w_.stages; ++s) handed_.emplace_back(t_, w_.lanes() / kMatrixLanes, 1);
       box_a_ = b_.tensor({kA, kM, kK, kARow, w_.rows, kBoxWidth});
       box_b_ = b_.tensor({kB, kN, kK, kBRow, w_.columns, kBoxWidth});
     }
@@ -68,7 +76,12 @@ class Warpgroups : MatmulBody {
   }
 
   void trace() {
-    each_tile([this](const Tile& tile) { one_tile(tile); });
+    if (!spec_.roles()) return all_tiles();
+    GPU_IF(k_.warpgroup_index() == w_.lanes() / kWarpgroupLanes) {
+      GPU_IF(k_.local_index() == w_.lanes()) each_tile([this](const Tile& tile) { bring_all(tile); });
+    } else {
+      all_tiles();
+    }
   }
 
  private:
@@ -85,7 +98,65 @@ class Warpgroups : MatmulBody {
     return first;
   }
 
-  void one_tile(const Tile& tile) {
+  void all_tiles() {
+    each_tile([this](const Tile& tile) {
+      b_.warpgroup_clear({sums_, count()});
+      for (u32 i = 0; i < count() && p_.in_groups(); ++i) b_.var_store(totals_ + i, b_.constant(sum_, 0));
+      if (spec_.boxes) boxed_steps(tile);
+      else copied_steps(tile);
+      store(tile);
+    });
+  }
+  u32 block() const { return w_.stages * depth_; }  // of k in a round
+
+  // --- Boxes ---
+  void bring(const Tile& tile, u32 stage, const Val<u32>& k) {
+    const u32 first = b_.constant(Type::u32, 0);
+    const auto mine = handed_[stage].acquire();
+    const u32 full = static_cast<const Mbarrier&>(mine).object();
+    b_.tensor_load(stages_a_[stage], first, box_a_, tile.row.id(), k.id(), full);
+    b_.tensor_load(stages_b_[stage], first, box_b_, tile.column.id(), k.id(), full);
+    mine.commit();
+  }
+  void bring_all(const Tile& tile) {
+    for (auto k0 : k_.range(0u, tile.depth, block()))
+      for (u32 s = 0; s < w_.stages; ++s) bring(tile, s, k0 + s * depth_);
+  }
+  void boxed_steps(const Tile& tile) {
+    if (!spec_.roles()) {
+      GPU_IF(k_.local_index() == 0u) {
+        for (u32 s = 0; s < w_.stages; ++s) bring(tile, s, k_.val(s * depth_));
+      }
+    }
+    round(tile, k_.val(0u), true);
+    for (auto k0 : k_.range(k_.val(block()), tile.depth, block())) round(tile, k0, false);
+    b_.warpgroup_wait(0);
+    if (under_way_) release(w_.stages - 1);
+  }
+  // The stages one after the other; in the first round no products are under way yet.
+  void round(const Tile& tile, const Val<u32>& k0, bool first) {
+    for (u32 s = 0; s < w_.stages; ++s) {
+      (void)handed_[s].wait();
+      multiply(s);
+      b_.warpgroup_wait(under_way_);
+      if (!first || s >= under_way_) {
+        const u32 before = s + w_.stages - under_way_;
+        const bool same_round = before < w_.stages;
+        release(before % w_.stages);
+        if (!spec_.roles()) {
+          const Val<bool> there = tile.depth - k0 > (same_round ? 0 : block());
+          GPU_IF((k_.local_index() == 0u) & there) bring(tile, before % w_.stages, k0 + before * depth_);
+        }
+      }
+      if (p_.in_groups()) fold();
+    }
+  }
+  void release(u32 stage) {
+    GPU_IF(k_.lane() == 0u) handed_[stage].reading().release();
+  }
+
+  // --- Copies ---
+  void copied_steps(const Tile& tile) {
     const Operand a{.object = kA,
                     .size = w_.rows,
                     .stages = stages_a_,
@@ -100,34 +171,21 @@ class Warpgroups : MatmulBody {
                     .step = of_part<u64>(kBRow),
                     .first = tile.column,
                     .limit = tile.n};
-    b_.warpgroup_clear({sums_, count()});
-    for (u32 i = 0; i < count() && p_.in_groups(); ++i) b_.var_store(totals_ + i, b_.constant(sum_, 0));
-    pipeline(tile, a, b);
-    store(tile);
-  }
-
-  void pipeline(const Tile& tile, const Operand& a, const Operand& b) {
-    using Places = std::vector<Val<u64>>;
-    const Places of_a = spec_.boxes ? Places{} : places(a), of_b = spec_.boxes ? Places{} : places(b);
+    const std::vector<Val<u64>> of_a = places(a), of_b = places(b);
     const auto start = [&](const Val<bool>& there, u32 stage, const Val<u32>& k) {
-      if (spec_.boxes) {
-        GPU_IF(there & (k_.local_index() == 0u)) load(tile, stage, k);
-        return;
-      }
       GPU_IF(there) {
         copy(a, of_a, stage, k);
         copy(b, of_b, stage, k);
       }
       b_.async_commit();
     };
-    const u32 ahead = w_.stages - 1 - under_way_, block = w_.stages * depth_;
-    const Val<u32> whole = tile.depth / block * block;
+    const u32 ahead = w_.stages - 1 - under_way_;
+    const Val<u32> whole = tile.depth / block() * block();
     for (u32 s = 0; s < ahead; ++s) start(tile.depth > s * depth_, s, k_.val(s * depth_));
-    for (auto k0 : k_.range(0u, whole, block)) {
+    for (auto k0 : k_.range(0u, whole, block())) {
       const Val<u32> left = tile.depth - k0;
       for (u32 s = 0; s < w_.stages; ++s) {
-        if (spec_.boxes) full_[s].wait();
-        else b_.async_wait(ahead - 1);
+        b_.async_wait(ahead - 1);
         k_.barrier();
         multiply(s);
         start(left > (s + ahead) * depth_, (s + ahead) % w_.stages, k0 + (s + ahead) * depth_);
@@ -138,27 +196,18 @@ class Warpgroups : MatmulBody {
     // Fewer than all stages are left, of which `ahead` are on their way.
     for (u32 s = 0; s + 1 < w_.stages; ++s) {
       const Val<u32> left = tile.depth - whole;
-      if (!spec_.boxes) b_.async_wait(ahead - 1);
-      else GPU_IF(left > s * depth_) full_[s].wait();
+      b_.async_wait(ahead - 1);
       k_.barrier();
       GPU_IF(left > s * depth_) multiply(s);
       if (s + ahead + 1 < w_.stages)
         start(left > (s + ahead) * depth_, s + ahead, whole + (s + ahead) * depth_);
-      else if (!spec_.boxes) b_.async_commit();
+      else b_.async_commit();
       b_.warpgroup_wait(under_way_);
       if (p_.in_groups()) fold();
     }
-    if (!spec_.boxes) b_.async_wait(0);
+    b_.async_wait(0);
     b_.warpgroup_wait(0);
     k_.barrier();
-  }
-
-  // One lane: the box of each operand.
-  void load(const Tile& tile, u32 stage, const Val<u32>& k) {
-    const u32 first = b_.constant(Type::u32, 0), full = full_[stage].object();
-    b_.tensor_load(stages_a_[stage], first, box_a_, tile.row.id(), k.id(), full);
-    b_.tensor_load(stages_b_[stage], first, box_b_, tile.column.id(), k.id(), full);
-    full_[stage].arrive();
   }
 
   // A lane copies chunk lane % chunks() of every (lanes / chunks())th row.
@@ -231,7 +280,7 @@ class Warpgroups : MatmulBody {
   const u32 each_, depth_;  // elements in 16 bytes; of k in a stage
   const u32 under_way_;     // steps whose products the units may still have when the next begins
   std::vector<u32> stages_a_, stages_b_;
-  std::deque<Mbarrier> full_;          // of each stage, where boxes bring it
+  std::deque<Stage> handed_;           // where boxes bring them
   u32 box_a_ = kNone, box_b_ = kNone;  // tensor maps
   u32 sums_ = kNone, totals_ = kNone;  // the first of count() vars
 };
