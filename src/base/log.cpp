@@ -1,9 +1,11 @@
 #include "base/log.hpp"
 
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
 #include <atomic>
+#include <iostream>
 #include <memory>
 
 namespace gpuio {
@@ -16,9 +18,12 @@ std::atomic<int> configured_level{static_cast<int>(LogLevel::info)};
 // Leaked on purpose: threads that outlive main's statics may still log.
 spdlog::logger& sink() {
   static spdlog::logger* const logger = [] {
-    auto* made = new spdlog::logger("gpuio", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    // By std::cerr: on Windows spdlog's own sink keeps writing to what was the standard error at first.
+    auto* made = new spdlog::logger("gpuio", std::make_shared<spdlog::sinks::ostream_sink_mt>(std::cerr));
     made->set_level(spdlog::level::trace);  // filtering is ours
-    made->set_pattern("%H:%M:%S.%f %n %l: %v");
+    made->set_formatter(
+        std::make_unique<spdlog::pattern_formatter>("%H:%M:%S.%f %n %l: %v", spdlog::pattern_time_type::local,
+                                                    "\n"));  // std::cerr ends lines as it should
     made->flush_on(spdlog::level::trace);
     made->set_error_handler([](const std::string&) {});
     return made;
