@@ -58,23 +58,19 @@ GPUIO_INLINE uint8_t to_f8(float v) {
   return uint8_t(size > 0x7f800000u ? 0x7fu : finite | (bits >> 24 & 0x80u));
 }
 
+// By pointers to T, and those that nobody else has: memcpy of each element, or loads that the stores might
+// change, do not become vectors.
 template <class T, class Of>
 GPUIO_INLINE void widen_each(const std::byte* base, uint64_t at, uint32_t count, float* to, const Of& of) {
-  const std::byte* const from = base + at * sizeof(T);
-  for (uint32_t i = 0; i < count; ++i) {
-    T v;
-    std::memcpy(&v, from + i * sizeof(T), sizeof(T));
-    to[i] = of(v);
-  }
+  const T* __restrict from = reinterpret_cast<const T*>(base) + at;
+  float* __restrict out = to;
+  for (uint32_t i = 0; i < count; ++i) out[i] = of(from[i]);
 }
 template <class To>
 GPUIO_INLINE void narrow_each(std::byte* base, uint64_t at, uint32_t count, const float* from, const To& to) {
-  using T = decltype(to(0.0f));
-  std::byte* const begin = base + at * sizeof(T);
-  for (uint32_t i = 0; i < count; ++i) {
-    const T v = to(from[i]);
-    std::memcpy(begin + i * sizeof(T), &v, sizeof(T));
-  }
+  auto* __restrict out = reinterpret_cast<decltype(to(0.0f))*>(base) + at;
+  const float* __restrict in = from;
+  for (uint32_t i = 0; i < count; ++i) out[i] = to(in[i]);
 }
 
 GPUIO_INLINE void widen_any(Dtype type, const std::byte* base, uint64_t at, uint32_t count, float* to) {
