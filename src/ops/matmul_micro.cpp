@@ -72,6 +72,32 @@ __attribute__((target("avx2,fma"))) void wide_rows(const float* a, std::size_t a
 }
 #endif
 
+// In four vectors of partial sums.
+using Eight = float __attribute__((vector_size(32)));
+__attribute__((always_inline)) inline float dot(const float* a, const float* b, std::uint32_t depth) {
+  Eight sum[4] = {};
+  std::size_t left = depth;
+  for (; left >= 32; left -= 32, a += 32, b += 32) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      Eight of_a, of_b;
+      std::memcpy(&of_a, a + 8 * i, 32);
+      std::memcpy(&of_b, b + 8 * i, 32);
+      sum[i] += of_a * of_b;
+    }
+  }
+  const Eight all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  float rest = 0;
+  for (std::size_t l = 0; l < left; ++l) rest += a[l] * b[l];
+  return ((all[0] + all[1]) + (all[2] + all[3])) + ((all[4] + all[5]) + (all[6] + all[7])) + rest;
+}
+float plain_dot(const float* a, const float* b, std::uint32_t depth) { return dot(a, b, depth); }
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"))) float wide_dot(const float* a, const float* b, std::uint32_t depth) {
+  return dot(a, b, depth);
+}
+#endif
+
 template <template <int> class Of>
 void by_rows(const float* a, std::size_t a_row, std::size_t a_step, const float* b, float* c,
              std::uint32_t step, std::uint32_t depth, std::uint32_t rows, bool first) {
@@ -102,6 +128,12 @@ Micro micro_of_this_cpu() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &by_rows<Wide>;
 #endif
   return &by_rows<Plain>;
+}
+Dot dot_of_this_cpu() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &wide_dot;
+#endif
+  return &plain_dot;
 }
 
 }  // namespace gpuio::ops

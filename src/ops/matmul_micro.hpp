@@ -15,7 +15,11 @@ inline constexpr std::uint32_t kMicroRows = 6, kMicroColumns = 16;
 
 using Micro = void (*)(const float* a, std::size_t a_row, std::size_t a_step, const float* b, float* c,
                        std::uint32_t step, std::uint32_t depth, std::uint32_t rows, bool first);
+// The sum of a[k] * b[k]: for products of few rows, where what is read of b is read once.
+using Dot = float (*)(const float* a, const float* b, std::uint32_t depth);
+
 // With the widest vectors that this processor has of those that are built.
 Micro micro_of_this_cpu();
+Dot dot_of_this_cpu();
 
 }  // namespace gpuio::ops

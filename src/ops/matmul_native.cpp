@@ -14,6 +14,7 @@
 namespace gpuio::ops {
 namespace {
 
+constexpr std::uint32_t kFewRows = 4;   // of a, for which b is not put in order
 constexpr std::uint32_t kExact = 1024;  // products of two i8 whose sum f32 holds exactly
 
 std::uint32_t up(std::uint32_t n, std::uint32_t to) { return (n + to - 1) / to * to; }
@@ -25,11 +26,6 @@ float of_tf32(float v) {
   const bool special = (bits & 0x7f800000u) == 0x7f800000u;
   return std::bit_cast<float>(special ? bits : (bits + 0xfffu + (bits >> 13 & 1)) & 0xffffe000u);
 }
-int of_i4(const std::byte* row, std::uint64_t i) {
-  const int nibble = std::to_integer<int>(row[i / 2]) >> 4 * (i % 2) & 15;
-  return nibble < 8 ? nibble : nibble - 16;
-}
-
 // `count` neighbours of a matrix, from element `at` on.
 struct Operand : native::Source {
   bool tf32 = false;
@@ -41,10 +37,8 @@ struct Operand : native::Source {
   // `scales`: that of the row's first group.
   void widen_i4(float* to, std::uint64_t row, std::uint32_t k0, std::uint32_t count,
                 const float* scales) const {
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const float v = float(of_i4(base, row + k0 + i));
-      to[i] = scales ? v * scales[(k0 + i) / kGroup] : v;
-    }
+    widen(to, row + k0, count);
+    for (std::uint32_t i = 0; scales && i < count; ++i) to[i] *= scales[(k0 + i) / kGroup];
   }
 };
 
@@ -54,6 +48,7 @@ struct Native {
   Product product;  // its types and flags; sizes and addresses come with a launch
   std::uint32_t rows, columns, depth;
   Micro micro;
+  Dot dot;
 };
 
 class Block {
@@ -102,13 +97,10 @@ class Block {
     if (k == 0) std::memset(sums_, 0, std::size_t{rows_} * n_.columns * 4);
     for (std::uint32_t k0 = 0; k0 < k; k0 += n_.depth) {
       const std::uint32_t depth = std::min(n_.depth, k - k0);
-      pack_a(product * of(kABatch) + row * of(kARow), rows, k0, depth);
-      pack_b(product, column, columns, k0, depth);
-      for (std::uint32_t j = 0; j < columns; j += kMicroColumns)
-        for (std::uint32_t i = 0; i < rows; i += kMicroRows)
-          n_.micro(a_ + std::size_t{i} * depth, 1, kMicroRows, b_ + std::size_t{j} * depth,
-                   sums_ + std::size_t{i} * n_.columns + j, n_.columns, depth, std::min(kMicroRows, rows - i),
-                   summed == 0);
+      const std::uint64_t from_a = product * of(kABatch) + row * of(kARow);
+      if (p_.b_transposed && rows <= kFewRows)
+        dots(product, from_a, rows, column, columns, k0, depth, summed == 0);
+      else blocks(product, from_a, rows, column, columns, k0, depth, summed == 0);
       summed += depth;
       if (p_.integers() && (summed + n_.depth > kExact || k0 + depth == k)) {
         add_up(rows, columns, !total);
@@ -117,6 +109,44 @@ class Block {
     }
     if (p_.integers() && k == 0) std::memset(totals_, 0, std::size_t{rows_} * n_.columns * 4);
     for (std::uint32_t i = 0; i < rows; ++i) store(product, row + i, column, i, columns);
+  }
+
+  // Few rows: each of b is read once, and not put in another order first.
+  void dots(std::uint64_t product, std::uint64_t from_a, std::uint32_t rows, std::uint32_t column,
+            std::uint32_t columns, std::uint32_t k0, std::uint32_t depth, bool first) {
+    const Operand a{{p_.a, at<const std::byte>(kA)}, p_.tf32};
+    for (std::uint32_t i = 0; i < rows; ++i)
+      a.widen(a_ + std::size_t{i} * depth, from_a + i * of(kARow) + k0, depth);
+    for (std::uint32_t j = 0; j < columns; ++j) {
+      const float* const b = row_of_b(product, column + j, k0, depth);
+      for (std::uint32_t i = 0; i < rows; ++i) {
+        float& sum = sums_[std::size_t{i} * n_.columns + j];
+        const float more = n_.dot(a_ + std::size_t{i} * depth, b, depth);
+        sum = first ? more : sum + more;
+      }
+    }
+  }
+  void blocks(std::uint64_t product, std::uint64_t from_a, std::uint32_t rows, std::uint32_t column,
+              std::uint32_t columns, std::uint32_t k0, std::uint32_t depth, bool first) {
+    pack_a(from_a, rows, k0, depth);
+    pack_b(product, column, columns, k0, depth);
+    for (std::uint32_t j = 0; j < columns; j += kMicroColumns)
+      for (std::uint32_t i = 0; i < rows; i += kMicroRows)
+        n_.micro(a_ + std::size_t{i} * depth, 1, kMicroRows, b_ + std::size_t{j} * depth,
+                 sums_ + std::size_t{i} * n_.columns + j, n_.columns, depth, std::min(kMicroRows, rows - i),
+                 first);
+  }
+  // Of b transposed, from k0 on: where it lies, or widened to line_.
+  const float* row_of_b(std::uint64_t product, std::uint64_t n, std::uint32_t k0, std::uint32_t depth) {
+    const Operand source{{p_.b, at<const std::byte>(kB)}, p_.tf32};
+    const std::uint64_t row = of_part(kBFrom) + product * of(kBBatch) + n * of_part(kBRow);
+    if (p_.b == Dtype::f32 && !p_.tf32) return source.floats(line_, row + k0, depth);
+    const std::uint64_t groups = (of(kK) + kGroup - 1) / kGroup;
+    const auto* const scales = at<const float>(kScaleB) + of_part(kScaleFrom);
+    if (p_.b == Dtype::i4)
+      source.widen_i4(line_, row, k0, depth, p_.scaled_b ? scales + n * groups : nullptr);
+    else source.widen(line_, row + k0, depth);
+    return line_;
   }
 
   // Rows in sixes, each k of six side by side.
@@ -133,8 +163,6 @@ class Block {
               std::uint32_t depth) {
     const Operand source{{p_.b, at<const std::byte>(kB)}, p_.tf32};
     const std::uint64_t from = of_part(kBFrom) + product * of(kBBatch), step = of_part(kBRow);
-    const std::uint64_t groups = (of(kK) + kGroup - 1) / kGroup;
-    const auto* const scales = at<const float>(kScaleB) + of_part(kScaleFrom);
     for (std::uint32_t j = 0; j < columns; j += kMicroColumns) {
       const std::uint32_t wide = std::min(kMicroColumns, columns - j);
       float* const panel = b_ + std::size_t{j} * depth;
@@ -145,11 +173,8 @@ class Block {
         continue;
       }
       for (std::uint32_t i = 0; i < wide; ++i) {
-        const std::uint64_t n = column + j + i, row = from + n * step;
-        if (p_.b == Dtype::i4)
-          source.widen_i4(line_, row, k0, depth, p_.scaled_b ? scales + n * groups : nullptr);
-        else source.widen(line_, row + k0, depth);
-        for (std::uint32_t k = 0; k < depth; ++k) panel[std::size_t{k} * kMicroColumns + i] = line_[k];
+        const float* const row = row_of_b(product, column + j + i, k0, depth);
+        for (std::uint32_t k = 0; k < depth; ++k) panel[std::size_t{k} * kMicroColumns + i] = row[k];
       }
     }
   }
@@ -208,7 +233,8 @@ class Block {
 }  // namespace
 
 gpu::Native native_matmul(const Product& product, const Way& way) {
-  auto data = std::make_shared<const Native>(product, way.rows, way.columns, way.depth, micro_of_this_cpu());
+  auto data = std::make_shared<const Native>(product, way.rows, way.columns, way.depth, micro_of_this_cpu(),
+                                             dot_of_this_cpu());
   return {.run =
               [](const gpu::Workgroup& group) {
                 return Block(*static_cast<const Native*>(group.data), group.arguments)

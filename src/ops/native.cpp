@@ -73,6 +73,17 @@ GPUIO_INLINE void narrow_each(std::byte* base, uint64_t at, uint32_t count, cons
   for (uint32_t i = 0; i < count; ++i) out[i] = to(in[i]);
 }
 
+// Two to a byte, the low half first.
+GPUIO_INLINE void widen_i4(const std::byte* base, uint64_t at, uint32_t count, float* to) {
+  const auto number = [](uint32_t nibble) { return float(std::int32_t(nibble ^ 8) - 8); };
+  const auto* from = reinterpret_cast<const uint8_t*>(base) + at / 2;
+  if (at % 2 && count > 0) *to++ = number(*from++ >> 4), --count;
+  const uint8_t* __restrict in = from;
+  float* __restrict out = to;
+  for (uint32_t i = 0; i < count / 2; ++i)
+    out[2 * i] = number(in[i] & 15), out[2 * i + 1] = number(in[i] >> 4);
+  if (count % 2) out[count - 1] = number(in[count / 2] & 15);
+}
 GPUIO_INLINE void widen_any(Dtype type, const std::byte* base, uint64_t at, uint32_t count, float* to) {
   switch (type) {
     case Dtype::f16: return widen_each<uint16_t>(base, at, count, to, [](uint16_t v) { return of_f16(v); });
@@ -83,6 +94,7 @@ GPUIO_INLINE void widen_any(Dtype type, const std::byte* base, uint64_t at, uint
       return widen_each<uint8_t>(base, at, count, to, [](uint8_t v) { return kF8<kernel::kE5m2>[v]; });
     case Dtype::i8:
       return widen_each<std::int8_t>(base, at, count, to, [](std::int8_t v) { return float(v); });
+    case Dtype::i4: return widen_i4(base, at, count, to);
     default: std::memcpy(to, base + at * 4, std::size_t{count} * 4);
   }
 }

@@ -119,7 +119,7 @@ struct Conversions {
 };
 const Conversions& conversions();  // of this processor
 
-struct Source {  // f32, f16, bf16, 8-bit floats, i8
+struct Source {  // f32, f16, bf16, 8-bit floats, i8, i4
   Dtype type;
   const std::byte* base;
   void widen(float* to, std::uint64_t at, std::uint32_t count) const {

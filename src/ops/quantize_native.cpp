@@ -145,8 +145,7 @@ struct Dequantize {
     for (std::uint64_t row = rows.begin; row < rows.end; ++row) {
       const std::uint64_t first = row * number(group, kQStride), put = row * number(group, kXStride);
       for_lines(columns, [&](std::uint32_t j, std::uint32_t n) {
-        if (q == Dtype::i4) widen_i4(from.base + (first + j) / 2, n, line);
-        else from.widen(line, first + j, n);
+        from.widen(line, first + j, n);
         float* const out = to.room(line + kLine, put + j);
         if (by == ScaleBy::row) {
           const float scale = scales[row];
@@ -164,14 +163,6 @@ struct Dequantize {
       });
     }
     return {};
-  }
-
- private:
-  GPUIO_INLINE static void widen_i4(const std::byte* from, std::uint32_t count, float* to) {
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const int nibble = std::to_integer<int>(from[i / 2]) >> 4 * (i % 2) & 15;
-      to[i] = float((nibble ^ 8) - 8);
-    }
   }
 };
 
