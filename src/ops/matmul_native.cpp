@@ -58,8 +58,9 @@ class Block {
 
   Status run(std::uint64_t first, std::uint64_t step) {
     const std::size_t sums = std::size_t{rows_} * n_.columns;
-    const std::size_t a = std::size_t{rows_} * n_.depth, b = std::size_t{n_.columns} * n_.depth;
-    float* const memory = native::scratch().floats(2 * sums + a + b + n_.depth);
+    const std::size_t a = std::max(std::size_t{rows_} * n_.depth, std::size_t{kFewRows} * kExact);
+    const std::size_t b = std::size_t{n_.columns} * n_.depth, line = std::max(n_.depth, kExact);
+    float* const memory = native::scratch().floats(2 * sums + a + b + line);
     if (!memory) return native::no_memory("the blocks of a product");
     sums_ = memory, totals_ = reinterpret_cast<std::int32_t*>(memory + sums);
     a_ = memory + 2 * sums, b_ = a_ + a, line_ = b_ + b;
@@ -95,14 +96,15 @@ class Block {
     std::uint32_t summed = 0;  // products since f32 began anew
     bool total = false;
     if (k == 0) std::memset(sums_, 0, std::size_t{rows_} * n_.columns * 4);
-    for (std::uint32_t k0 = 0; k0 < k; k0 += n_.depth) {
-      const std::uint32_t depth = std::min(n_.depth, k - k0);
+    const bool few = p_.b_transposed && rows <= kFewRows;
+    const std::uint32_t step = few ? kExact : n_.depth;
+    for (std::uint32_t k0 = 0; k0 < k; k0 += step) {
+      const std::uint32_t depth = std::min(step, k - k0);
       const std::uint64_t from_a = product * of(kABatch) + row * of(kARow);
-      if (p_.b_transposed && rows <= kFewRows)
-        dots(product, from_a, rows, column, columns, k0, depth, summed == 0);
+      if (few) dots(product, from_a, rows, column, columns, k0, depth, summed == 0);
       else blocks(product, from_a, rows, column, columns, k0, depth, summed == 0);
       summed += depth;
-      if (p_.integers() && (summed + n_.depth > kExact || k0 + depth == k)) {
+      if (p_.integers() && (summed + step > kExact || k0 + depth == k)) {
         add_up(rows, columns, !total);
         total = true, summed = 0;
       }
