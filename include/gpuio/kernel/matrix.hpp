@@ -15,7 +15,8 @@
 // All 32 lanes of a subgroup arrive together, the workgroup is a multiple of 32 lanes, and an index is the
 // same for the subgroup (made of k.subgroup_index(), not of the lane) and a multiple of 16 bytes, as are the
 // rows' distance. Rows that are 16 bytes further apart than a power of two meet no bank conflicts. Runs on
-// CUDA from sm_80 on (8-bit floats: sm_89), in the interpreter and on the CPU device; other back ends refuse.
+// CUDA from sm_80 on (8-bit floats: sm_89), in the interpreter and on the CPU device; on Vulkan, of f16 bf16
+// i8, with drivers that have such products (VK_KHR_cooperative_matrix; never run). Other back ends refuse.
 #pragma once
 
 #include <gpuio/kernel/memory.hpp>

@@ -22,13 +22,19 @@ struct SpirvRefusal {
 };
 constexpr SpirvRefusal spirv_refusal(const View& kernel) {
   for (const Inst& i : kernel.insts) {
-    if (is_matrix(i.op) || is_warpgroup(i.op))
-      return {"matrix units are CUDA's (and the CPU device's): use a plain variant", i.line};
+    if (is_warpgroup(i.op))
+      return {"matrix units of warpgroups are CUDA's (and the CPU device's): use a plain variant", i.line};
     if (is_mbarrier(i.op) || is_bulk(i.op))
       return {"mbarriers and bulk copies are CUDA's (and the CPU device's): use a plain variant", i.line};
     if (i.op == Op::inline_ptx) return {"inline PTX runs on CUDA only: use a plain variant", i.line};
   }
-  return {};
+  const spirv::MatrixRefusal matrices = spirv::matrix_refusal(kernel);
+  return {matrices.what, matrices.line};
+}
+
+// Shared memory of the module: the kernel's, and what sums of matrix units go through.
+constexpr u32 spirv_shared_bytes(const View& kernel) {
+  return shared_bytes(kernel) + spirv::matrix_scratch_bytes(kernel);
 }
 
 // Of a kernel that is refused: nothing.

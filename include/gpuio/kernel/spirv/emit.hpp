@@ -3,13 +3,17 @@
 // Arguments: the push constant is one u64, the device address of the argument block (ir.hpp); what the kernel
 // uses of it is read at entry. Buffers are addresses: every access converts base + index * size to a pointer.
 // Vars and loop counters are Function variables, shared arrays Workgroup arrays whose elements below 32 bits
-// take a whole word, and booleans are bytes in buffers and words in shared arrays.
+// take a whole word (but where matrix units read them, matrix.hpp), and booleans are bytes in buffers and
+// words in shared arrays.
 //
 // Memory model: Vulkan's, with every access non-private, so that barriers and acquire/release order them.
 // Vulkan has no scope beyond the device: Scope::system becomes Device, and whether the host sees such atomics
 // is the device's capability kernel_io, found by a self-test.
 #pragma once
 
+#include <optional>
+
+#include <gpuio/kernel/spirv/matrix.hpp>
 #include <gpuio/kernel/spirv/scalar.hpp>
 
 namespace gpuio::kernel::spirv {
@@ -22,8 +26,13 @@ class Emitter {
     counts_.assign(kernel.params.size(), 0);
     scalar_arguments_.assign(kernel.params.size(), 0);
     for (const Type t : kernel.vars) vars_.push_back(m_.local(scalars_.type(t), true));
-    for (const SharedArray& s : kernel.shared) {
-      shared_.push_back(m_.variable(Storage::Workgroup, m_.array(cell(s.type), s.count)));
+    if (uses_matrix_units(kernel)) matrices_.emplace(m_, kernel);
+    for (u32 s = 0; s < kernel.shared.size(); ++s) {
+      shared_.push_back(m_.variable(Storage::Workgroup, m_.array(kept(s), kernel.shared[s].count)));
+    }
+    if (matrices_) {
+      const u32 lane = builtin(Builtin::subgroup_lane);
+      matrices_->begin(lane, builtin(Builtin::subgroup_index));
     }
     for (const Inst& i : kernel.insts) {
       if (i.op == Op::barrier_any && flags_[0] == 0) make_flags();
@@ -34,7 +43,7 @@ class Emitter {
     for (u32 i = 0; i < k_->insts.size(); ++i) {
       const Inst& inst = k_->insts[i];
       if (dead_ && !wakes(inst.op)) continue;
-      values_[i] = emit(inst);
+      values_[i] = matrices_ ? emit_with_matrices(i) : emit(inst);
     }
     if (!dead_) m_.effect(Word::Return, {});
     return m_.finish(k_->name, k_->block);
@@ -58,6 +67,14 @@ class Emitter {
     return false;
   }
 
+  constexpr u32 emit_with_matrices(u32 n) {
+    const Inst& i = k_->insts[n];
+    if (i.op == Op::matrix_load) return matrices_->load(n, shared_pointer(i, 0)), 0;
+    if (matrices_->takes(n)) return matrices_->emit(n, values_, vars_, u32(regions_.size()));
+    const u32 value = emit(i);
+    matrices_->follow(i.op, u32(regions_.size()));
+    return value;
+  }
   constexpr u32 emit(const Inst& i) {
     const auto v = [&](u32 operand) { return values_[operand]; };
     switch (i.op) {
@@ -201,8 +218,12 @@ class Emitter {
 
   // --- Memory ---
 
-  // What an element of a shared array is kept as.
+  // What an element is between a register and memory; what one of a shared array is kept as.
   constexpr u32 cell(Type t) { return t == Type::boolean ? m_.u32_type() : scalars_.type(t); }
+  constexpr u32 kept(u32 array) {
+    const Type t = k_->shared[array].type;
+    return matrices_ && matrices_->reads(array) ? m_.small_integer(size_of(t) * 8) : cell(t);
+  }
 
   constexpr u32 shared_pointer(const Inst& i, u32 offset) {
     u32 index = values_[i.b];
@@ -210,7 +231,7 @@ class Emitter {
       const Type t = k_->insts[i.b].type;
       index = m_.op(scalars_.type(t), Word::IAdd, {index, scalars_.constant(t, offset)});
     }
-    const u32 to = m_.pointer(Storage::Workgroup, cell(i.type));
+    const u32 to = m_.pointer(Storage::Workgroup, kept(i.a & ~kShared));
     return m_.op(to, Word::AccessChain, {shared_[i.a & ~kShared], index});
   }
   constexpr u32 buffer_pointer(const Inst& i, u32 to) {
@@ -266,12 +287,17 @@ class Emitter {
   }
   constexpr u32 shared_memory(const Inst& i) {
     std::array<u32, 4> e{};
+    const u32 narrow = kept(i.a & ~kShared), word = cell(i.type);
     for (u32 n = 0; n < i.width; ++n) {
       const u32 at = shared_pointer(i, n);
       if (i.op == Op::load) {
-        e[n] = from_word(i.type, 1, m_.op(cell(i.type), Word::Load, {at, kNonPrivatePointer}));
+        u32 value = m_.op(narrow, Word::Load, {at, kNonPrivatePointer});
+        if (narrow != word) value = m_.op(word, Word::UConvert, {value});
+        e[n] = from_word(i.type, 1, value);
       } else {
-        m_.effect(Word::Store, {at, to_word(i.type, element(i, values_[i.c], n)), kNonPrivatePointer});
+        u32 value = to_word(i.type, element(i, values_[i.c], n));
+        if (narrow != word) value = m_.op(narrow, Word::UConvert, {value});
+        m_.effect(Word::Store, {at, value, kNonPrivatePointer});
       }
     }
     if (i.op == Op::store || i.width == 1) return e[0];
@@ -556,6 +582,7 @@ class Emitter {
   const View* k_;
   Module m_;
   Scalars scalars_;
+  std::optional<Matrices> matrices_;
   std::vector<u32> values_, vars_, shared_;
   std::vector<u32> bases_, counts_, scalar_arguments_;  // of each parameter, 0 until used
   u32 block_ = 0;                                       // the argument block's address

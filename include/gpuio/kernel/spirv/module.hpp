@@ -70,6 +70,12 @@ class Module {
     }
     capabilities_.push_back(c);
   }
+  constexpr void extension(std::string_view name) {
+    for (const std::string_view have : extensions_) {
+      if (have == name) return;
+    }
+    extensions_.push_back(name);
+  }
 
   // Types.
   constexpr u32 void_type() { return type(Word::TypeVoid, {}); }
@@ -91,6 +97,33 @@ class Module {
     return count == 1 ? element : type(Word::TypeVector, {element, count});
   }
   constexpr u32 pointer(Storage storage, u32 to) { return type(Word::TypePointer, {u32(storage), to}); }
+  // For cooperative matrices. An integer of 8 or 16 bits that variables may have, a signed one, floats of 16.
+  constexpr u32 small_integer(u32 bits) {
+    capability(bits == 8 ? Capability::Int8 : Capability::Int16);
+    return integer(bits);
+  }
+  constexpr u32 signed_integer(u32 bits) {
+    if (bits == 8) capability(Capability::Int8);
+    return type(Word::TypeInt, {bits, 1});
+  }
+  constexpr u32 float16() {
+    capability(Capability::Float16);
+    return type(Word::TypeFloat, {16});
+  }
+  constexpr u32 bfloat16() {
+    if (bfloat16_ != 0) return bfloat16_;
+    capability(Capability::BFloat16TypeKHR);
+    capability(Capability::BFloat16CooperativeMatrixKHR);
+    extension("SPV_KHR_bfloat16");
+    put(globals_, Word::TypeFloat, {bfloat16_ = fresh(), 16, 0});  // the last: which encoding
+    return bfloat16_;
+  }
+  constexpr u32 matrix(u32 component, u32 rows, u32 columns, MatrixUse use) {
+    capability(Capability::CooperativeMatrixKHR);
+    extension("SPV_KHR_cooperative_matrix");
+    const u32 subgroup = number(3), height = number(rows), width = number(columns), as = number(u32(use));
+    return type(Word::TypeCooperativeMatrixKHR, {component, subgroup, height, width, as});
+  }
   // What an element looks like in a buffer.
   constexpr u32 stored(Type t) {
     if (size_of(t) == 1) {
@@ -126,6 +159,11 @@ class Module {
     return id;
   }
   constexpr u32 number(u32 n) { return constant(Reg::u32, n); }
+  // A matrix all of whose components have these bits, of 32.
+  constexpr u32 filled(u32 matrix, u32 component, u32 bits) {
+    const u32 each = global(component, Word::Constant, {bits});
+    return global(matrix, Word::ConstantComposite, {each});
+  }
   constexpr u32 null(u32 of) { return global(of, Word::ConstantNull, {}); }
 
   // Variables.
@@ -193,6 +231,7 @@ class Module {
     const u32 signature = type(Word::TypeFunction, {of}), entry = fresh(), first = fresh();
     std::vector<u32> out{kMagic, kVersion15, 0, bound_, 0};
     for (const Capability c : capabilities_) put(out, Word::Capability, {u32(c)});
+    for (const std::string_view e : extensions_) put_text(out, Word::Extension, {}, e, {});
     if (glsl_) put_text(out, Word::ExtInstImport, {glsl_}, "GLSL.std.450", {});
     put(out, Word::MemoryModel, {5348, 3});                           // PhysicalStorageBuffer64, Vulkan
     put_text(out, Word::EntryPoint, {5, entry}, "main", interface_);  // GLCompute
@@ -214,7 +253,7 @@ class Module {
   using Section = std::vector<u32>;
   // A type or constant made before: the same word, type and operands give the same id.
   struct Known {
-    u32 word, type, a, b, c, d, id;
+    u32 word, type, a, b, c, d, e, id;
   };
 
   static constexpr void append(Section& to, const Section& what) {
@@ -260,22 +299,24 @@ class Module {
   }
   // The id of a type or constant, 0 when it is new.
   constexpr u32& known(Word word, u32 of, Words operands) {
-    u32 p[4] = {};  // as many as a function of three has types
+    u32 p[5] = {};  // as many as a matrix has
     for (u32 i = 0; const u32 w : operands) p[i++] = w;
     const u32 hash = (u32(word) * 31 + of) * 0x9e3779b1u ^ p[0] * 0x85ebca6bu ^ p[1] * 0xc2b2ae35u ^ p[2];
     auto& bucket = buckets_[(hash ^ hash >> 15) % kBuckets];
     for (Known& k : bucket) {
-      if (k.word == u32(word) && k.type == of && k.a == p[0] && k.b == p[1] && k.c == p[2] && k.d == p[3])
+      if (k.word == u32(word) && k.type == of && k.a == p[0] && k.b == p[1] && k.c == p[2] && k.d == p[3] &&
+          k.e == p[4])
         return k.id;
     }
-    bucket.push_back({u32(word), of, p[0], p[1], p[2], p[3], 0});
+    bucket.push_back({u32(word), of, p[0], p[1], p[2], p[3], p[4], 0});
     return bucket.back().id;
   }
 
   static constexpr u32 kBuckets = 64;
   std::vector<u32> specialized_;  // ids; 0: not used
   u32 bound_ = 1;
-  u32 glsl_ = 0;
+  u32 glsl_ = 0, bfloat16_ = 0;
+  std::vector<std::string_view> extensions_;
   std::vector<Capability> capabilities_{Capability::Shader, Capability::VulkanMemoryModel,
                                         Capability::VulkanMemoryModelDeviceScope,
                                         Capability::PhysicalStorageBufferAddresses};

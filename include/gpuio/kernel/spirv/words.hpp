@@ -9,6 +9,7 @@ namespace gpuio::kernel::spirv {
 #pragma GCC diagnostic ignored "-Wshadow"
 enum class Word : u32 {
   Name = 5,
+  Extension = 10,
   ExtInstImport = 11,
   ExtInst = 12,
   MemoryModel = 14,
@@ -27,6 +28,7 @@ enum class Word : u32 {
   ConstantTrue = 41,
   ConstantFalse = 42,
   Constant = 43,
+  ConstantComposite = 44,
   ConstantNull = 46,
   SpecConstantTrue = 48,
   SpecConstantFalse = 49,
@@ -132,13 +134,20 @@ enum class Word : u32 {
   GroupNonUniformBitwiseAnd = 359,
   GroupNonUniformBitwiseOr = 360,
   GroupNonUniformBitwiseXor = 361,
+  TypeCooperativeMatrixKHR = 4456,
+  CooperativeMatrixLoadKHR = 4457,
+  CooperativeMatrixStoreKHR = 4458,
+  CooperativeMatrixMulAddKHR = 4459,
 };
 
 enum class Capability : u32 {
   Shader = 1,
+  Float16 = 9,
   Float64 = 10,
   Int64 = 11,
   Int64Atomics = 12,
+  Int16 = 22,
+  Int8 = 39,
   GroupNonUniform = 61,
   GroupNonUniformVote = 62,
   GroupNonUniformArithmetic = 63,
@@ -146,9 +155,12 @@ enum class Capability : u32 {
   GroupNonUniformShuffle = 65,
   StorageBuffer16BitAccess = 4433,
   StorageBuffer8BitAccess = 4448,
+  BFloat16TypeKHR = 5116,
+  BFloat16CooperativeMatrixKHR = 5118,
   VulkanMemoryModel = 5345,
   VulkanMemoryModelDeviceScope = 5346,
   PhysicalStorageBufferAddresses = 5347,
+  CooperativeMatrixKHR = 6022,
 };
 
 enum class Storage : u32 {
@@ -174,6 +186,10 @@ enum class Glsl : u32 {
   NMax = 80
 };
 
+// What a cooperative matrix is in a product, and how one lies in memory.
+enum class MatrixUse : u32 { A = 0, B = 1, Accumulator = 2 };
+enum class MatrixLayout : u32 { RowMajor = 0, ColumnMajor = 1 };
+
 enum class BuiltIn : u32 {
   NumWorkgroups = 24,
   WorkgroupId = 26,
@@ -191,5 +207,7 @@ inline constexpr u32 kSpecId = 1, kBlock = 2, kBuiltIn = 11, kOffset = 35,
 inline constexpr u32 kAligned = 0x2, kNonPrivatePointer = 0x20;  // memory operands
 inline constexpr u32 kAcquire = 0x2, kRelease = 0x4, kAcquireRelease = 0x8, kUniformMemory = 0x40,
                      kWorkgroupMemory = 0x100, kMakeAvailable = 0x2000, kMakeVisible = 0x4000;  // semantics
+
+inline constexpr u32 kAllSigned = 0xf;  // operands of a product: A, B, C and the result are signed integers
 
 }  // namespace gpuio::kernel::spirv
