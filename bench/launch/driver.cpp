@@ -78,7 +78,7 @@ Result<Vulkan> open_vulkan() {
   auto physical = (*instance)->devices();
   if (!physical) return fail(std::move(physical).error());
   if (physical->empty()) return fail(Code::not_found, "no Vulkan device");
-  auto found = examine(physical->front());
+  auto found = examine(**instance, physical->front());
   if (!found) return fail(std::move(found).error());
   auto core = Core::create(*instance, *found, {});
   if (!core) return fail(std::move(core).error());

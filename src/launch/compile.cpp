@@ -23,6 +23,7 @@ Result<Compiled> for_vulkan(const kernel::View& kernel, Compiled out) {
     return fail(Code::unsupported, "kernel {}, line {}: {}", kernel.name, r.line, r.what);
   auto words = std::make_shared<std::vector<kernel::u32>>(kernel::emit_spirv(kernel));
   out.code.spirv = *words;
+  out.code.shared_bytes = kernel::spirv_shared_bytes(kernel);
   out.storage = std::move(words);
   return out;
 }

@@ -118,7 +118,7 @@ TEST_P(Attention, TypesDepthsAndSizesOfAnything) {
 TEST_P(Attention, MatrixUnitsAreRight) {
   if (std::string_view(GetParam()) != "cpu" && device_->info().backend != gpu::Backend::cuda)
     GTEST_SKIP()
-        << "kernels for Vulkan have no matrix units; the CPU device tells once whether they are right";
+        << "attention on Vulkan uses no matrix units; the CPU device tells once whether they are right";
   std::size_t n = 0;
   for (const std::uint64_t d : {16, 48, 64, 128, 256}) {  // of 67 rows for each head of k; keys in tiles
     Case x = make(n++ % 2 ? Dtype::f16 : Dtype::bf16, 1, 2, 1, 37, d == 64 ? 70 : 45, d);

@@ -269,7 +269,7 @@ TEST_P(Matmul, EveryWayIsRight) {
 }
 
 TEST_P(Matmul, EveryWayOfMatrixUnitsIsRight) {
-  if (!units_can_be_tried()) GTEST_SKIP() << "kernels for Vulkan have no matrix units";
+  if (!units_can_be_tried()) GTEST_SKIP() << "products on Vulkan use no matrix units";
   std::size_t tried = 0;
   for (std::size_t way = 0; way < kWays.size(); ++way) {
     if (!kWays[way].units() || kWays[way].warpgroups) continue;
@@ -300,7 +300,7 @@ TEST_P(Matmul, EveryWayOfMatrixUnitsIsRight) {
 
 // Tiles that end in the middle, fewer steps than stages, and more with some left.
 TEST_P(Matmul, EveryWayOfWarpgroupsIsRight) {
-  if (!units_can_be_tried()) GTEST_SKIP() << "kernels for Vulkan have no matrix units";
+  if (!units_can_be_tried()) GTEST_SKIP() << "products on Vulkan use no matrix units";
   std::size_t tried = 0;
   for (std::size_t way = 0; way < kWays.size(); ++way) {
     if (!kWays[way].warpgroups) continue;
@@ -329,7 +329,7 @@ TEST_P(Matmul, EveryWayOfWarpgroupsIsRight) {
 
 // One product for each of several matrices, and three of one: parts begin where they should.
 TEST_P(Matmul, WarpgroupsDoManyProductsAtOnce) {
-  if (!units_can_be_tried()) GTEST_SKIP() << "kernels for Vulkan have no matrix units";
+  if (!units_can_be_tried()) GTEST_SKIP() << "products on Vulkan use no matrix units";
   Case x{.a = matrix("a", Dtype::bf16, {2, 20, 64}, 8),
          .b = matrix("b", Dtype::bf16, {2, 40, 64}, 8),
          .c = matrix("c", Dtype::bf16, {2, 20, 40}, 8)};
@@ -352,7 +352,7 @@ TEST_P(Matmul, WarpgroupsDoManyProductsAtOnce) {
 
 // A single row may have any stride, and no depth is no matrix: neither is one that a tensor map describes.
 TEST_P(Matmul, WarpgroupsTakeMatricesThatTensorMapsDoNot) {
-  if (!units_can_be_tried()) GTEST_SKIP() << "kernels for Vulkan have no matrix units";
+  if (!units_can_be_tried()) GTEST_SKIP() << "products on Vulkan use no matrix units";
   for (const std::uint64_t stride : {0, 8, 64}) {
     Case x{.a = matrix("a", Dtype::bf16, {1, 64}, 8),
            .b = matrix("b", Dtype::bf16, {40, 64}, 8),

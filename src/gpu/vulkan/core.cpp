@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 namespace gpuio::gpu::vulkan {
 namespace {
@@ -82,9 +83,43 @@ Status find_queue(Adapter& a) {
   return {};
 }
 
+// Matrix units, and the subgroups of a size that is asked for which their kernels want.
+Status examine_matrices(VkInstance instance, const std::vector<VkExtensionProperties>& extensions,
+                        Adapter& a) {
+  if (!has(extensions, kMatrixExtension)) return {};
+  MatrixFeatures matrices;
+  BrainFloatFeatures floats;
+  VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT};
+  VkPhysicalDeviceFeatures2 features{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &matrices};
+  if (has(extensions, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
+    sizes.pNext = std::exchange(features.pNext, &sizes);
+  if (has(extensions, kBrainFloatExtension)) floats.next = std::exchange(features.pNext, &floats);
+  vkGetPhysicalDeviceFeatures2(a.physical, &features);
+  if (sizes.subgroupSizeControl) {
+    VkPhysicalDeviceSubgroupSizeControlPropertiesEXT range{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT};
+    VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &range};
+    vkGetPhysicalDeviceProperties2(a.physical, &properties);
+    a.requires_subgroup_size = (range.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
+    a.subgroup_least = range.minSubgroupSize;
+    a.subgroup_most = range.maxSubgroupSize;
+    a.full_subgroups = sizes.computeFullSubgroups;
+  }
+  const auto get = reinterpret_cast<GetMatrixProperties>(
+      vkGetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR"));
+  a.matrices = matrices.matrices && get != nullptr;
+  a.brain_floats = a.matrices && floats.floats && floats.matrices;
+  if (!a.matrices) return {};
+  auto products = products_of(get, a.physical);
+  if (!products) return std::move(products).error();
+  a.products = std::move(*products);
+  return {};
+}
+
 }  // namespace
 
-Result<Adapter> examine(VkPhysicalDevice physical) {
+Result<Adapter> examine(const Instance& instance, VkPhysicalDevice physical) {
   Adapter a;
   a.physical = physical;
   vkGetPhysicalDeviceProperties(physical, &a.properties);
@@ -139,6 +174,7 @@ Result<Adapter> examine(VkPhysicalDevice physical) {
   keep_used(a, features.features, f11, f12);
   a.queue_family = ~0u;
   if (Status s = check_needed(a); !s) return fail(std::move(s));
+  if (Status s = examine_matrices(instance.handle(), extensions, a); !s) return fail(std::move(s));
   if (Status s = find_queue(a); !s) return fail(std::move(s));
   return a;
 }
@@ -157,6 +193,24 @@ Result<std::shared_ptr<Core>> Core::create(std::shared_ptr<Instance> instance, c
   auto f11 = found.features11;
   auto f12 = found.features12;
   f11.pNext = &f12;
+  VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT};
+  MatrixFeatures matrices{.matrices = VK_TRUE};
+  BrainFloatFeatures floats{.floats = VK_TRUE, .matrices = VK_TRUE};
+  if (found.requires_subgroup_size) {
+    extensions.push_back(VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
+    sizes.subgroupSizeControl = VK_TRUE;
+    sizes.computeFullSubgroups = found.full_subgroups;
+    sizes.pNext = std::exchange(f12.pNext, &sizes);
+  }
+  if (found.matrices) {
+    extensions.push_back(kMatrixExtension);
+    matrices.next = std::exchange(f12.pNext, &matrices);
+  }
+  if (found.brain_floats) {
+    extensions.push_back(kBrainFloatExtension);
+    floats.next = std::exchange(f12.pNext, &floats);
+  }
   VkDeviceCreateInfo info{VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO};
   info.pNext = &f11;
   info.queueCreateInfoCount = 1;

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 
+#include "gpu/vulkan/matrices.hpp"
 #include "gpu/vulkan/vulkan.hpp"
 
 namespace gpuio::gpu::vulkan {
@@ -45,11 +46,16 @@ struct Adapter {
   bool budget = false;                 // the driver tells how much memory is left
   std::uint32_t compute_units = 0;
   bool keeps_specials_32 = false, keeps_specials_64 = false;  // shaderSignedZeroInfNanPreserveFloat*
+  std::vector<MatrixProduct> products{};  // of the matrix units; empty where there are none
+  bool matrices = false, brain_floats = false, full_subgroups = false;
+  bool requires_subgroup_size = false;  // VK_EXT_subgroup_size_control, of compute, within these
+  std::uint32_t subgroup_least = 0, subgroup_most = 0;
   VkPhysicalDeviceFeatures features{};
   VkPhysicalDeviceVulkan11Features features11{};
   VkPhysicalDeviceVulkan12Features features12{};
 };
-Result<Adapter> examine(VkPhysicalDevice physical);  // UNSUPPORTED names what is missing
+Result<Adapter> examine(const Instance& instance,
+                        VkPhysicalDevice physical);  // UNSUPPORTED names what is missing
 
 class Core {
  public:

@@ -180,7 +180,7 @@ Probe probe() {
   if (!physical) return {.devices = {}, .reason = physical.error().message()};
   std::string reasons;
   for (std::size_t i = 0; i < physical->size(); ++i) {
-    const auto adapter = examine((*physical)[i]);
+    const auto adapter = examine(**instance, (*physical)[i]);
     const auto device = adapter ? open_adapter(*instance, *adapter, {}) : fail(adapter.error());
     if (device) result.devices.push_back({.info = (*device)->info(), .ordinal = int(i)});
     else reasons += (reasons.empty() ? "" : "; ") + device.error().message();
@@ -196,7 +196,7 @@ Result<std::unique_ptr<Device>> open(const Options& options) {
   if (!physical) return fail(physical.error());
   if (options.ordinal < 0 || std::size_t(options.ordinal) >= physical->size())
     return fail(Code::not_found, "Vulkan device {}: {} are there", options.ordinal, physical->size());
-  const auto adapter = examine((*physical)[std::size_t(options.ordinal)]);
+  const auto adapter = examine(**instance, (*physical)[std::size_t(options.ordinal)]);
   if (!adapter) return fail(adapter.error());
   return open_adapter(*instance, *adapter, options);
 }

@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::uint32_t kMagic = 0x07230203, kVersion14 = 0x00010400, kHeaderWords = 5;
 constexpr std::uint32_t kOpEntryPoint = 15, kOpExecutionMode = 16, kOpCapability = 17, kOpFunction = 54;
+constexpr std::uint32_t kMatrices = 6022;   // a capability
+constexpr std::uint32_t kMatrixLanes = 32;  // of subgroups that matrix units' kernels are made for
 constexpr std::uint32_t kParametersMax = 256;
 
 struct Need {
@@ -17,15 +19,44 @@ struct Need {
   std::string_view what;
 };
 
+// What says most comes first.
 std::vector<Need> offers(const Adapter& a) {
-  return {{10, a.features.shaderFloat64, "64-bit floats (shaderFloat64)"},
-          {12, a.features12.shaderBufferInt64Atomics, "64-bit atomics (shaderBufferInt64Atomics)"},
-          {4433, a.features11.storageBuffer16BitAccess, "16-bit storage (storageBuffer16BitAccess)"},
-          {4448, a.features12.storageBuffer8BitAccess, "8-bit storage (storageBuffer8BitAccess)"},
-          {62, (a.subgroup_operations & VK_SUBGROUP_FEATURE_VOTE_BIT) != 0, "subgroup votes"},
-          {63, (a.subgroup_operations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT) != 0, "subgroup reductions"},
-          {64, (a.subgroup_operations & VK_SUBGROUP_FEATURE_BALLOT_BIT) != 0, "subgroup ballots"},
-          {65, (a.subgroup_operations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0, "subgroup shuffles"}};
+  return {
+      {kMatrices, a.matrices,
+       "matrix units (VK_KHR_cooperative_matrix), which a newer driver may have: use a variant without"},
+      {5118, a.brain_floats, "matrix units of bf16 (VK_KHR_shader_bfloat16): use f16, or a variant without"},
+      {9, a.features12.shaderFloat16, "16-bit floats (shaderFloat16)"},
+      {22, a.features.shaderInt16, "16-bit integers (shaderInt16)"},
+      {39, a.features12.shaderInt8, "8-bit integers (shaderInt8)"},
+      {10, a.features.shaderFloat64, "64-bit floats (shaderFloat64)"},
+      {12, a.features12.shaderBufferInt64Atomics, "64-bit atomics (shaderBufferInt64Atomics)"},
+      {4433, a.features11.storageBuffer16BitAccess, "16-bit storage (storageBuffer16BitAccess)"},
+      {4448, a.features12.storageBuffer8BitAccess, "8-bit storage (storageBuffer8BitAccess)"},
+      {62, (a.subgroup_operations & VK_SUBGROUP_FEATURE_VOTE_BIT) != 0, "subgroup votes"},
+      {63, (a.subgroup_operations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT) != 0, "subgroup reductions"},
+      {64, (a.subgroup_operations & VK_SUBGROUP_FEATURE_BALLOT_BIT) != 0, "subgroup ballots"},
+      {65, (a.subgroup_operations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0, "subgroup shuffles"}};
+}
+
+bool asks_for(std::span<const std::uint32_t> words, std::uint32_t capability) {
+  for (std::size_t at = kHeaderWords; at + 1 < words.size() && (words[at] & 0xffff) == kOpCapability; at += 2)
+    if (words[at + 1] == capability) return true;
+  return false;
+}
+
+bool may_require(const Adapter& a) {
+  return a.requires_subgroup_size && a.subgroup_least <= kMatrixLanes && kMatrixLanes <= a.subgroup_most;
+}
+
+Status check_matrices(const Adapter& a, std::span<const std::uint32_t> words) {
+  if (!asks_for(words, kMatrices)) return {};
+  if (!may_require(a) && a.subgroup_size != kMatrixLanes)
+    return error(
+        Code::unsupported,
+        "{} has subgroups of {} lanes and cannot be asked for {} (VK_EXT_subgroup_size_control), which "
+        "products of matrix units are made for: use a variant without",
+        a.properties.deviceName, a.subgroup_size, kMatrixLanes);
+  return check_products(a.properties.deviceName, products_of(words), a.products);
 }
 
 Status check_module(const Adapter& a, const KernelCode& code) {
@@ -34,13 +65,12 @@ Status check_module(const Adapter& a, const KernelCode& code) {
   if (code.spirv.size() < kHeaderWords || code.spirv[0] != kMagic)
     return error(Code::invalid_arg, "load of '{}': its {} words are no SPIR-V module", code.name,
                  code.spirv.size());
-  const std::vector<Need> needs = offers(a);
-  for (std::size_t at = kHeaderWords;
-       at + 1 < code.spirv.size() && (code.spirv[at] & 0xffff) == kOpCapability; at += 2)
-    for (const Need& n : needs)
-      if (n.capability == code.spirv[at + 1] && !n.there)
-        return error(Code::unsupported, "load of '{}': {} lacks {}", code.name, a.properties.deviceName,
-                     n.what);
+  for (const Need& n : offers(a))
+    if (!n.there && asks_for(code.spirv, n.capability))
+      return error(Code::unsupported, "load of '{}': {} lacks {}", code.name, a.properties.deviceName,
+                   n.what);
+  if (Status s = check_matrices(a, code.spirv); !s)
+    return std::move(s).wrap(fmt::format("load of '{}'", code.name));
   return {};
 }
 
@@ -118,6 +148,14 @@ Status make_pipeline(Core& core, std::span<const std::uint32_t> words, VulkanKer
   info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
   info.stage.module = module;
   info.stage.pName = "main";
+  VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT subgroup{
+      VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT};
+  subgroup.requiredSubgroupSize = kMatrixLanes;
+  if (asks_for(words, kMatrices) && may_require(core.found)) {
+    info.stage.pNext = &subgroup;
+    if (core.found.full_subgroups)
+      info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
+  }
   info.layout = kernel.layout;
   PipelineCache cache(core.vk, core.device, core.found, core.kernels.get(), words);
   s = core.check(

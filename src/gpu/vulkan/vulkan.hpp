@@ -14,6 +14,9 @@
 // turns. A buffer is an allocation of the driver's own; drivers allow some thousands
 // (maxMemoryAllocationCount).
 //
+// Kernels with matrix units are loaded where the driver has their products (VK_KHR_cooperative_matrix) and
+// subgroups of 32 lanes. Never run: lavapipe has no such extension.
+//
 //   auto device = *gpu::vulkan::open({.ordinal = 0});
 #pragma once
 
