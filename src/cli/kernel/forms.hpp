@@ -34,7 +34,8 @@ struct Assembled {
 };
 // NOT_FOUND without ptxas in PATH; INVALID_ARG with its words when it refuses the text.
 Result<Assembled> assemble(const std::string& ptx, std::uint32_t sm);
-// NOT_FOUND without spirv-val in PATH; INVALID_ARG with its words when it refuses the words.
+// NOT_FOUND without spirv-val in PATH, or with one that is older than what the words use; INVALID_ARG with
+// its words when it refuses the words.
 Status validate(const std::vector<kernel::u32>& words);
 // The text of spirv-dis, or NOT_FOUND.
 Result<std::string> disassemble(const std::vector<kernel::u32>& words);

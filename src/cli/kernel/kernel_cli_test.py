@@ -127,6 +127,18 @@ class Kernel(unittest.TestCase):
         self.assertIn("ptxas is not in PATH", checks["checks"][1]["message"])
         self.assertIsNone(answer("stats", "adead_copy", env=BARE)["forms"]["plain"]["registers"])
 
+    def test_a_validator_that_is_too_old_is_none(self):
+        with tempfile.TemporaryDirectory() as folder:
+            old = os.path.join(folder, "spirv-val")
+            for said, answered in (("error: 8: Invalid capability operand: 6022", "skipped"), ("error: 9: no", "wrong")):
+                with open(old, "w") as file:
+                    file.write(f"#!/bin/sh\necho '{said}'\nexit 1\n")
+                os.chmod(old, 0o755)
+                done = run("check", "adead_copy", "--json", env=dict(BARE, PATH=folder))
+                check = json.loads(done.stdout)["checks"][2]
+                self.assertEqual(check["answer"], answered, done.stdout)
+                self.assertIn(said, check["message"])
+
     def test_one_file_holds_what_every_device_runs(self):
         for ending in ("spv", "ptx"):
             path = os.path.join(self.folder.name, "matmul." + ending)
