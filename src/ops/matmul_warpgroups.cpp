@@ -32,9 +32,10 @@
 // products.
 //
 // No branch waits for products, and none names sums that the units have: ptxas would let them work one
-// product at a time (its remarks C75.., which a test looks for). All steps are whole, so k is a multiple of them, and
-// rows of both operands run along k (`possible` says so); rows that are not there are copied from the last,
-// or are zero in boxes. Those have panels as wide as a step, whose pattern keeps banks apart without a gap.
+// product at a time (its remarks C75.., which a test looks for). All steps are whole, so k is a multiple of
+// them, and rows of both operands run along k (`possible` says so); rows that are not there are copied from
+// the last, or are zero in boxes. Those have panels as wide as a step, whose pattern keeps banks apart
+// without a gap.
 
 #include <deque>
 
