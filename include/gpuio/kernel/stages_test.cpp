@@ -174,6 +174,27 @@ TEST(Stages, ArePassedOnByAsManyLanesAsTheyWereMadeFor) {
   };
   EXPECT_EQ(verdict(many, 32, 4), VerifyResult{});
   EXPECT_EQ(verdict(many, 32, 1).error, Err::mbarrier_arrivals);
+  // Two that load in branches of their own: one's fill is the other's.
+  const auto two = [](u32 apart) {
+    return verdict(
+        [apart](Ctx k, In<u32, 256> x, Out<u32, 64> y, auto tile, const Stage& stage, Val<u32> n) {
+          for (u32 lane = 0; lane < 2; ++lane)
+            GPU_IF(k.tid() == lane)
+              for (auto t : k.range(0u, n)) {
+                auto mine = stage.acquire();
+                k.bulk_load<128>(tile, lane * apart, x, t * 64, mine);
+                mine.commit();
+              }
+          READ {
+            auto mine = stage.wait();
+            TAKE;
+            mine.release();
+          }
+        },
+        32, 2);
+  };
+  EXPECT_EQ(two(32), VerifyResult{});
+  EXPECT_EQ(two(16).error, Err::write_after_write);
   // A condition on data may keep lanes away, which lets others wait, but not more than these may come.
   EXPECT_EQ(verdict(KERNEL {
               LOAD {
@@ -201,6 +222,35 @@ TEST(Stages, ArePassedOnByAsManyLanesAsTheyWereMadeFor) {
               }
             }).error,
             Err::mbarrier_arrivals);
+}
+
+TEST(Stages, LoopsThatEndOnDataHoldNothingEither) {
+  const auto loop = [](bool commit, bool go_on) {
+    return verdict([=](Ctx k, In<u32, 256> x, [[maybe_unused]] Out<u32, 64> y, auto tile, const Stage& stage,
+                       Val<u32> n) {
+             GPU_IF(k.tid() == 0) {
+               auto at = k.var(0u);
+               GPU_WHILE(k, at < n) {
+                 const Val<u32> t = at;
+                 at += 1u;
+                 if (go_on) k.continue_if(x[t] == 3u);
+                 auto mine = stage.acquire();
+                 BRING;
+                 if (commit) mine.commit();
+               }
+             }
+             READ {
+               auto mine = stage.wait();
+               TAKE;
+               mine.release();
+             }
+           })
+        .error;
+  };
+  EXPECT_EQ(loop(true, false), Err::ok);
+  EXPECT_EQ(loop(true, true), Err::ok);
+  EXPECT_EQ(loop(false, false), Err::stage_held);
+  EXPECT_EQ(loop(false, true), Err::stage_held);
 }
 
 TEST(Stages, AnArrayIsOfOneStageAndItsMbarriersOfNoOther) {

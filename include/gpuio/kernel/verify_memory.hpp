@@ -430,9 +430,14 @@ class Memory {
     if (a.object != b.object || !(writes(a.kind) || writes(b.kind)) || (atomic(a.kind) && atomic(b.kind)))
       return;
     if (const u32 stage = stages_.stage_of(a.object)) {
-      // Stages have shown that only the loads of one fill may meet.
-      const bool later = a.old_end && acquires(a.old_begin, a.old_end, stage);
-      if (a.via != Via::bulk_load || b.via != Via::bulk_load || a.fill != b.fill || later) return;
+      // Stages have shown that only the loads of one fill may meet. Of several lanes that load one's first
+      // may be another's second.
+      if (a.via != Via::bulk_load || b.via != Via::bulk_load) return;
+      if (a.fill != b.fill || (a.old_end && acquires(a.old_begin, a.old_end, stage))) {
+        if (!stages_.one_loads(a.object) && !apart(a, b, false))
+          result_ = {Err::write_after_write, insts_[b.inst].line, insts_[a.inst].line, a.object & ~kShared};
+        return;
+      }
     }
     if (safe(a, b) || !result_.ok()) return;
     const Err e = under_way(a, b)   ? (writes(a.kind) ? Err::missing_wait : Err::still_read)

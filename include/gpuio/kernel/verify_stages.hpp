@@ -55,6 +55,10 @@ class Stages {
     const u32 s = stage_of(object);
     return s ? stages_.data[s - 1].fills : 0;
   }
+  // Is there but one lane that loads it, whose fills follow each other?
+  constexpr bool one_loads(u32 object) const {
+    return made_for(stages_.data[stage_of(object) - 1].full) == 1;
+  }
   constexpr VerifyResult run() {
     for (u32 s = 1; s <= stages_.count && result_.ok(); ++s) {
       owns_ = Owns::nothing;
@@ -172,7 +176,9 @@ class Stages {
         owns_ = both(owns_, f.second ? f.other : f.entry);
         break;
       }
-      case Op::continuing: owns_ = both(owns_, frames_.back().entry); break;
+      case Op::continuing:
+        if (owns_ == Owns::unreachable) owns_ = frames_.back().entry;
+        break;
       case Op::end_for:
       case Op::end_loop: {
         Frame& f = frames_.back();
@@ -299,7 +305,7 @@ class Stages {
   };
   const View& v_;
   List<Stage> stages_;
-  Numbers<u8> of_;  // of each shared array
+  Numbers<u32> of_;  // of each shared array
   List<Frame> frames_;
   Owns owns_ = Owns::nothing;
   Arrivals arrivals_[2];  // at empty, at full

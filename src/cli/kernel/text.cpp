@@ -185,7 +185,10 @@ std::string instruction(const View& k, const Inst& i, u32 n) {
   if (i.op == Op::constant && i.a != kNone) s += fmt::format(", set as {}", k.constants[i.a].name);
   if (i.op == Op::async_copy) s += fmt::format(" to {} of {}, {} bytes", object(i.a), object(i.c), i.imm);
   if (i.op == Op::inline_ptx) s += fmt::format(" \"{}\"", k.texts[u32(i.imm)]);
-  if (i.op == Op::mbarrier_init) s += fmt::format(", {} lanes", i.imm);
+  if (i.op == Op::mbarrier_init) {
+    s += fmt::format(", {} lanes", i.imm);
+    if (i.c != kNone) s += ", empty where " + object(i.c) + " is full";
+  }
   if (i.op == Op::bulk_store) s += fmt::format(" to {} of {}, {} bytes", object(i.c), object(i.a), i.imm);
   if (i.op == Op::bulk_load)
     s += fmt::format(" to {} of {}, {} bytes, by {}", object(i.a), object(i.c), bulk_bytes(i),
