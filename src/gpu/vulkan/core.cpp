@@ -5,6 +5,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/log.hpp"
+
 namespace gpuio::gpu::vulkan {
 namespace {
 
@@ -84,9 +86,8 @@ Status find_queue(Adapter& a) {
 }
 
 // Matrix units, and the subgroups of a size that is asked for which their kernels want.
-Status examine_matrices(VkInstance instance, const std::vector<VkExtensionProperties>& extensions,
-                        Adapter& a) {
-  if (!has(extensions, kMatrixExtension)) return {};
+void examine_matrices(VkInstance instance, const std::vector<VkExtensionProperties>& extensions, Adapter& a) {
+  if (!has(extensions, kMatrixExtension)) return;
   MatrixFeatures matrices;
   BrainFloatFeatures floats;
   VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{
@@ -110,11 +111,13 @@ Status examine_matrices(VkInstance instance, const std::vector<VkExtensionProper
       vkGetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR"));
   a.matrices = matrices.matrices && get != nullptr;
   a.brain_floats = a.matrices && floats.floats && floats.matrices;
-  if (!a.matrices) return {};
-  auto products = products_of(get, a.physical);
-  if (!products) return std::move(products).error();
-  a.products = std::move(*products);
-  return {};
+  if (!a.matrices) return;
+  if (auto products = products_of(get, a.physical)) {
+    a.products = std::move(*products);
+  } else {
+    log(LogLevel::warn, "{}: without matrix units: {}", a.properties.deviceName, products.error().message());
+    a.matrices = a.brain_floats = false;
+  }
 }
 
 }  // namespace
@@ -174,7 +177,7 @@ Result<Adapter> examine(const Instance& instance, VkPhysicalDevice physical) {
   keep_used(a, features.features, f11, f12);
   a.queue_family = ~0u;
   if (Status s = check_needed(a); !s) return fail(std::move(s));
-  if (Status s = examine_matrices(instance.handle(), extensions, a); !s) return fail(std::move(s));
+  examine_matrices(instance.handle(), extensions, a);
   if (Status s = find_queue(a); !s) return fail(std::move(s));
   return a;
 }
