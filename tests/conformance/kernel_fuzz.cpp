@@ -4,10 +4,18 @@
 //
 //   conformance_kernel_fuzz [--seconds S] [--seed FIRST] [--count N]
 //
-// A disagreement prints what repeats it and ends with 1.
+// A disagreement prints what repeats it and ends with 1. Kernels run in a child process, since nobody can
+// leave a driver's compiler: one that takes longer than a minute for a kernel is named, and the next child
+// goes on behind it.
 #include <gpuio/kernel/verify.hpp>
 
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -23,9 +31,15 @@ namespace {
 using namespace kernel;
 using Clock = std::chrono::steady_clock;
 
+// What the child tells its parent, in memory that they share.
+struct Progress {
+  std::atomic<u64> seed{0}, kernels{0}, instructions{0};
+  std::atomic<bool> in_vulkan{false}, vulkan{false}, cuda{false};
+};
+
 struct Fuzz {
-  std::unique_ptr<gpu::Device> cpu, vulkan, cuda;
-  u64 kernels = 0, instructions = 0;
+  Progress& told;
+  std::unique_ptr<gpu::Device> cpu{}, vulkan{}, cuda{};
 
   // Every choice is the seed's. What devices may do their own way stays out: lavapipe rounds fma twice and
   // its threads may flush subnormal floats; what lanes of a subgroup see is asked for on both of its sizes.
@@ -76,10 +90,12 @@ struct Fuzz {
       if (r.error == Err::index_out_of_range) return true;
       return differs(seed, fmt::format("the verifier: {}", message(r)));
     }
-    ++kernels;
-    instructions += p.insts.size();
+    ++told.kernels;
+    told.instructions += p.insts.size();
     if (!compare(*cpu, "cpu", seed, p, options)) return false;
+    told.in_vulkan = true;
     if (vulkan && !compare(*vulkan, "vulkan", seed, p, options)) return false;
+    told.in_vulkan = false;
     if (cuda && !compare(*cuda, "cuda", seed, p, options)) return false;
     for (const std::string& text : test_vulkan::Messages::all().texts) return differs(seed, text);
     return true;
@@ -90,6 +106,56 @@ struct Fuzz {
     return false;
   }
 };
+
+constexpr int kKernelSeconds = 60;
+
+// The child: from told.seed on.
+template <class GoOn>
+int run_seeds(Progress& told, u64 most, const GoOn& go_on) {
+  Fuzz fuzz{told};
+  auto cpu = gpu::cpu::open({});
+  if (!cpu) {
+    fmt::print(stderr, "{}\n", cpu.error().message());
+    return 1;
+  }
+  fuzz.cpu = std::move(*cpu);
+  auto vulkan = test_vulkan::open({});
+  if (vulkan) fuzz.vulkan = std::move(*vulkan);
+  else if (std::getenv("GPUIO_TEST_VULKAN_REQUIRED"))
+    return fmt::print(stderr, "{}\n", vulkan.error().message()), 1;
+  else fmt::print("without Vulkan: {}\n", vulkan.error().message());
+  auto cuda = gpu::cuda::open({});
+  if (cuda) fuzz.cuda = std::move(*cuda);
+  else fmt::print("without CUDA: {}\n", cuda.error().message());
+  told.vulkan = fuzz.vulkan != nullptr;
+  told.cuda = fuzz.cuda != nullptr;
+  auto last = Clock::now();
+  while (go_on() && told.kernels < most) {
+    if (!fuzz.one(told.seed)) return 1;
+    ++told.seed;
+    if (Clock::now() - last > std::chrono::seconds(60)) {
+      last = Clock::now();
+      fmt::print("{} kernels\n", told.kernels.load());
+      std::fflush(stdout);
+    }
+  }
+  return 0;
+}
+
+// Until the child has ended: true; or is too long at one kernel, and was ended: false.
+bool watch(pid_t child, const Progress& told, int& status) {
+  u64 seed = told.seed;
+  auto since = Clock::now();
+  while (::waitpid(child, &status, WNOHANG) == 0) {
+    ::usleep(10'000);
+    if (told.seed != seed) seed = told.seed, since = Clock::now();
+    if (Clock::now() - since < std::chrono::seconds(kKernelSeconds)) continue;
+    ::kill(child, SIGKILL);
+    ::waitpid(child, &status, 0);
+    return false;
+  }
+  return true;
+}
 
 int run(int count, char** words) {
   double seconds = 1;
@@ -108,37 +174,40 @@ int run(int count, char** words) {
     else if (word == "--seed") seed = u64(number);
     else most = u64(number);
   }
-  Fuzz fuzz;
-  auto cpu = gpu::cpu::open({});
-  if (!cpu) {
-    fmt::print(stderr, "{}\n", cpu.error().message());
-    return 1;
-  }
-  fuzz.cpu = std::move(*cpu);
-  auto vulkan = test_vulkan::open({});
-  if (vulkan) fuzz.vulkan = std::move(*vulkan);
-  else if (std::getenv("GPUIO_TEST_VULKAN_REQUIRED"))
-    return fmt::print(stderr, "{}\n", vulkan.error().message()), 1;
-  else fmt::print("without Vulkan: {}\n", vulkan.error().message());
-  auto cuda = gpu::cuda::open({});
-  if (cuda) fuzz.cuda = std::move(*cuda);
-  else fmt::print("without CUDA: {}\n", cuda.error().message());
-  const u64 first = seed;
+  void* const shared =
+      ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) return std::perror("mmap"), 1;
+  Progress& told = *new (shared) Progress;
+  told.seed = seed;
   const auto start = Clock::now();
   const auto spent = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
-  double told = 0;
-  while (spent() < seconds && fuzz.kernels < most) {
-    if (!fuzz.one(seed++)) return 1;
-    if (spent() - told > 60) {
-      told = spent();
-      fmt::print("{:.0f} s: {} kernels\n", told, fuzz.kernels);
-      std::fflush(stdout);
+  u64 left_out = 0;
+  while (spent() < seconds && told.kernels < most) {
+    std::fflush(stdout);
+    const pid_t child = ::fork();
+    if (child < 0) return std::perror("fork"), 1;
+    if (child == 0) return run_seeds(told, most, [&] { return spent() < seconds; });
+    int status = 0;
+    if (watch(child, told, status)) {
+      if (WIFEXITED(status) && WEXITSTATUS(status) != 0) return WEXITSTATUS(status);
+      if (!WIFEXITED(status)) {
+        fmt::print(stderr, "ended by signal {}\nagain: conformance_kernel_fuzz --seed {} --count 1\n",
+                   WTERMSIG(status), told.seed.load());
+        return 1;
+      }
+      break;
     }
+    fmt::print("seed {}: not done in {} s{}\n", told.seed.load(), kKernelSeconds,
+               told.in_vulkan ? ", in the Vulkan driver: left out" : "");
+    if (!told.in_vulkan || ++left_out > 3 + told.kernels / 1000) return 1;
+    ++told.seed;
+    told.in_vulkan = false;
   }
   fmt::print(
-      "seeds {} to {}: {} kernels of {} instructions, {:.0f} s, interpreter, cpu{}{}: no disagreement\n",
-      first, seed - 1, fuzz.kernels, fuzz.instructions, spent(), fuzz.vulkan ? ", vulkan" : "",
-      fuzz.cuda ? ", cuda" : "");
+      "seeds {} to {}: {} kernels of {} instructions, {:.0f} s, interpreter, cpu{}{}: no disagreement{}\n",
+      seed, told.seed - 1, told.kernels.load(), told.instructions.load(), spent(),
+      told.vulkan ? ", vulkan" : "", told.cuda ? ", cuda" : "",
+      left_out ? fmt::format(", {} left out", left_out) : "");
   return 0;
 }
 
