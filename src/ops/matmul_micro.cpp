@@ -121,17 +121,21 @@ struct Wide {
 };
 #endif
 
+#if defined(__x86_64__)
+bool wide() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#endif
+
 }  // namespace
 
 Micro micro_of_this_cpu() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &by_rows<Wide>;
+  if (wide()) return &by_rows<Wide>;
 #endif
   return &by_rows<Plain>;
 }
 Dot dot_of_this_cpu() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &wide_dot;
+  if (wide()) return &wide_dot;
 #endif
   return &plain_dot;
 }

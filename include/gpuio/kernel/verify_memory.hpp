@@ -401,11 +401,7 @@ class Memory {
   constexpr void arrive(u32 n) {
     const Inst& i = insts_[n];
     if (const u32 stage = stages_.stage_of(i.a)) {
-      for (u32 a = 0; a < live_.count && races_ && stages_.releases(i); ++a) {
-        const Access& read = live_.data[a];
-        if (read.via == Via::product && !read.landed && stages_.stage_of(read.object) == stage)
-          result_ = {Err::still_read, i.line, insts_[read.inst].line, read.object & ~kShared};
-      }
+      if (races_ && stages_.releases(i)) release(i, stage);
       return;
     }
     const u32 count = phases_.made_for(i.a);
@@ -415,6 +411,14 @@ class Memory {
       return;
     }
     phases_.arrive(v_, live_, n, all ? serial_ : 0);
+  }
+  // What products read is released when they are done.
+  constexpr void release(const Inst& i, u32 stage) {
+    for (u32 a = 0; a < live_.count; ++a) {
+      const Access& read = live_.data[a];
+      if (read.via == Via::product && !read.landed && stages_.stage_of(read.object) == stage)
+        result_ = {Err::still_read, i.line, insts_[read.inst].line, read.object & ~kShared};
+    }
   }
   constexpr bool single_lane() const {
     List<Affine> facts;

@@ -125,6 +125,7 @@ class Stages {
     if (is_control(i.op)) return control(i, n);
     if (owns_ == Owns::unreachable) return;
     const Stage& stage = stages_.data[s - 1];
+    const bool product = i.op == Op::warpgroup_multiply;
     if (i.op == Op::mbarrier_wait && stage_of(i.a) == s) {
       if (PhaseOf(i.mode) != PhaseOf::parity) return fail(Err::mbarrier_use, i.line);
       if (owns_ != Owns::nothing) return fail(Err::stage_held, i.line);
@@ -142,14 +143,12 @@ class Stages {
       if (!its || !by || bulk_mbarrier(i) != stage.full || owns_ != Owns::to_load)
         return fail(Err::stage_not_owned, i.line);
       use(Use::load, i.line);
-    } else if ((touches(i) && stage_of(i.a) == s) || (names_c(i.op) && stage_of(i.c) == s)) {
-      const bool product = i.op == Op::warpgroup_multiply;
+    } else if ((touches(i) && stage_of(i.a) == s) || (product && stage_of(i.c) == s)) {
       const bool reads = product || i.op == Op::load || i.op == Op::atomic_load || i.op == Op::matrix_load;
       if (!reads || owns_ != Owns::to_read) return fail(Err::stage_not_owned, i.line);
       use(product ? Use::product : Use::read, i.line);
     }
   }
-  static constexpr bool names_c(Op op) { return op == Op::warpgroup_multiply; }
   static constexpr bool touches(const Inst& i) {
     return is_access(i.op) || i.op == Op::async_copy || moves_bulk(i.op) || i.op == Op::warpgroup_multiply;
   }
